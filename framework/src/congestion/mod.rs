@@ -1,0 +1,1 @@
+//! Congestion control that belongs to no transport.

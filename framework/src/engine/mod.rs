@@ -1,0 +1,1 @@
+//! `Core<T>`: everything between the network layer and one transport.

@@ -1,0 +1,66 @@
+//! The memory under a pool: one contiguous block of bytes that outlives the pool.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+/// A contiguous, initialised block of memory that stays where it is.
+///
+/// # Safety
+/// For as long as the value lives, `base()` returns the same pointer, `len()` the same number, and the `len()` bytes
+/// from `base()` are initialised and valid for reads and writes. No safe code of the implementor reads or writes them
+/// while a `FramePool` built on the region exists, save through slots that the pool has lent.
+pub unsafe trait Region {
+    /// First byte, aligned to at least 64.
+    fn base(&self) -> NonNull<u8>;
+    /// Bytes.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Plain memory of the process, zeroed, aligned to a page. Untouched pages cost nothing.
+pub struct HeapRegion {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+impl HeapRegion {
+    /// Allocates `bytes` bytes (at least one page).
+    ///
+    /// # Panics
+    /// If the size overflows `isize`. Like every Rust allocation, it aborts when memory is gone.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a configuration that no machine can hold; documented")]
+    pub fn new(bytes: usize) -> Self {
+        let bytes = bytes.max(PAGE_BYTES).next_multiple_of(PAGE_BYTES);
+        let Ok(layout) = Layout::from_size_align(bytes, PAGE_BYTES) else {
+            panic!("packet memory of {bytes} bytes is larger than an address space")
+        };
+        // SAFETY: the layout has a non-zero size.
+        let base = unsafe { alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        Self { base, layout }
+    }
+}
+
+// SAFETY: the block is allocated zeroed, freed only on drop, and never handed out by this type.
+unsafe impl Region for HeapRegion {
+    fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    fn len(&self) -> usize {
+        self.layout.size()
+    }
+}
+
+impl Drop for HeapRegion {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this very layout, and dropped once.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+const PAGE_BYTES: usize = 4096;

@@ -1,0 +1,1 @@
+//! One core: receive, expire, application, transmit.

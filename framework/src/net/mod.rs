@@ -1,0 +1,1 @@
+//! The network layer of one lane: from Ethernet to the transport header, and back.

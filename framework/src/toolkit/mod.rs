@@ -1,0 +1,1 @@
+//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection.

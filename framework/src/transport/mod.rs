@@ -1,0 +1,1 @@
+//! The narrow waist: what a transport protocol implements, and what it is given.

@@ -1,0 +1,1 @@
+//! burstlane-rudp
