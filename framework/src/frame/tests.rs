@@ -52,7 +52,8 @@ proptest! {
     #[test]
     fn frames_never_alias_and_never_leak(ops in proptest::collection::vec((0u8..4, any::<u8>()), 1..200)) {
         let p = pool(8);
-        let (mut alive, mut lent): (Vec<(u8, Frame)>, Vec<(u8, Lent)>) = (vec![], vec![]);
+        let mut alive: Vec<(u8, Frame)> = vec![];
+        let mut lent: Vec<(u8, Lent)> = vec![];
         for (op, tag) in ops {
             match op {
                 0 => if let Some(mut f) = p.alloc() {
