@@ -1,0 +1,348 @@
+//! The network: a virtual clock, and queues of frames under way, each direction of each link its own.
+//!
+//! A queue holds frames that are in a pool, so the pools bound it. It is sorted by time of arrival, and frames of one
+//! instant keep the order of sending; nearly every frame arrives behind all others, so sorting is nearly always free.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::rc::Rc;
+
+use burstlane::frame::{Checksum, Frame, FramePool};
+use burstlane::time::Instant;
+
+use crate::driver::{EndConfig, SimDriver};
+use crate::model::{Damage, Fate, LinkModel, Passing};
+
+/// A clock and the links that live by it. Cloning clones the handle.
+#[derive(Clone, Default)]
+pub struct Network(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    now: Cell<Instant>,
+    directions: RefCell<Vec<Rc<RefCell<Direction>>>>,
+    alarms: RefCell<BinaryHeap<Reverse<Instant>>>,
+}
+
+impl Network {
+    /// A network without links, at [`Instant::ZERO`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lays a link between two ends: `there` decides over frames from the first to the second, `back` over the others.
+    #[must_use]
+    pub fn link(
+        &self,
+        a: EndConfig,
+        b: EndConfig,
+        there: Box<dyn LinkModel>,
+        back: Box<dyn LinkModel>,
+    ) -> (SimDriver, SimDriver) {
+        let (a_pools, b_pools) = (Pools::new(&a), Pools::new(&b));
+        let there = Rc::new(RefCell::new(Direction::new(there, b_pools.clone())));
+        let back = Rc::new(RefCell::new(Direction::new(back, a_pools.clone())));
+        self.0.directions.borrow_mut().extend([there.clone(), back.clone()]);
+        let left = SimDriver::new(self.clone(), a, a_pools, there.clone(), back.clone());
+        let right = SimDriver::new(self.clone(), b, b_pools, back, there);
+        (left, right)
+    }
+
+    /// The virtual time.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// Moves the clock forward to `to`. It never goes back.
+    pub fn advance(&self, to: Instant) {
+        self.0.now.set(self.now().max(to));
+    }
+
+    /// When the next frame arrives that has not arrived yet, or a simulated device wants to be called again. `None`
+    /// when nothing is under way. Frames that are due already, and were not fetched, do not count.
+    #[must_use]
+    pub fn next_arrival(&self) -> Option<Instant> {
+        let now = self.now();
+        let frames = self.0.directions.borrow().iter().filter_map(|d| d.borrow().next_arrival(now)).min();
+        let mut alarms = self.0.alarms.borrow_mut();
+        while alarms.peek().is_some_and(|at| at.0 <= now) {
+            alarms.pop();
+        }
+        let alarm = alarms.peek().map(|at| at.0);
+        frames.into_iter().chain(alarm).min()
+    }
+
+    /// Frames under way, or arrived and not fetched, on all links.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.0.directions.borrow().iter().map(|d| d.borrow().in_flight()).sum()
+    }
+
+    /// Asks that the clock stops at `at` on its way: [`next_arrival`](Self::next_arrival) counts it.
+    pub fn alarm(&self, at: Instant) {
+        if at > self.now() {
+            self.0.alarms.borrow_mut().push(Reverse(at));
+        }
+    }
+}
+
+/// What happened in one direction of a link. Every frame sent or made by duplication is delivered, counted as one of the
+/// drops, or still under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// Frames that the sender handed over.
+    pub sent: u64,
+    /// Frames that the receiver fetched.
+    pub delivered: u64,
+    /// Bytes of those.
+    pub delivered_bytes: u64,
+    /// Dropped: lost by the model.
+    pub lost: u64,
+    /// Dropped: the link's queue was full.
+    pub queue_drops: u64,
+    /// Dropped: larger than the link carries.
+    pub too_big: u64,
+    /// Dropped: the receiving end no longer exists.
+    pub unclaimed: u64,
+    /// Extra frames that duplication made.
+    pub duplicated: u64,
+    /// Duplicates that were not made, because the receiver's pool was dry.
+    pub not_duplicated: u64,
+    /// Frames that were put before one sent earlier.
+    pub reordered: u64,
+    /// Frames whose bytes were damaged.
+    pub corrupted: u64,
+    /// Frames copied to the receiver's memory because the sender's ran low.
+    pub copied: u64,
+}
+
+/// The packet memory of one end.
+#[derive(Clone)]
+pub(crate) struct Pools {
+    pub(crate) normal: FramePool,
+    pub(crate) large: Option<FramePool>,
+}
+
+impl Pools {
+    fn new(config: &EndConfig) -> Self {
+        Self { normal: FramePool::new(config.pool), large: config.large_pool.map(FramePool::new) }
+    }
+
+    pub(crate) fn is_low(&self) -> bool {
+        self.normal.is_low() || self.large.as_ref().is_some_and(FramePool::is_low)
+    }
+
+    /// A copy of `frame` in this memory; `None` if no slot is free that holds it.
+    pub(crate) fn copy_of(&self, frame: &Frame) -> Option<Frame> {
+        let fits = |pool: &&FramePool| pool.frame_bytes_max() >= frame.len();
+        let pool = Some(&self.normal).filter(fits).or(self.large.as_ref().filter(fits))?;
+        let mut copy = pool.alloc()?;
+        if !copy.extend_from_slice(frame.bytes()) {
+            return None;
+        }
+        copy.meta = frame.meta;
+        if let Some((start, field)) = frame.partial_checksum() {
+            // The place is kept relative to the slot, and this is another slot.
+            copy.set_partial_checksum(start, field);
+        }
+        Some(copy)
+    }
+}
+
+/// One direction of one link.
+pub(crate) struct Direction {
+    pub(crate) model: Box<dyn LinkModel>,
+    ideal_frame_bytes_max: Option<usize>,
+    queue: VecDeque<(Instant, Frame)>,
+    receiver: Pools,
+    is_claimed: bool,
+    pub(crate) stats: LinkStats,
+}
+
+impl Direction {
+    fn new(model: Box<dyn LinkModel>, receiver: Pools) -> Self {
+        let ideal_frame_bytes_max = model.ideal_frame_bytes_max();
+        let (queue, stats) = (VecDeque::new(), LinkStats::default());
+        Self { model, ideal_frame_bytes_max, queue, receiver, is_claimed: true, stats }
+    }
+
+    pub(crate) fn set_model(&mut self, model: Box<dyn LinkModel>) {
+        self.ideal_frame_bytes_max = model.ideal_frame_bytes_max();
+        self.model = model;
+    }
+
+    /// The receiving end is gone: nothing arrives any more.
+    pub(crate) fn abandon(&mut self) {
+        self.stats.unclaimed += self.queue.len() as u64;
+        self.queue.clear();
+        self.is_claimed = false;
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn next_arrival(&self, now: Instant) -> Option<Instant> {
+        let due = self.queue.partition_point(|(at, _)| *at <= now);
+        self.queue.get(due).map(|(at, _)| *at)
+    }
+
+    /// Takes a burst onto the wire. `copy` says that the sender's memory runs low.
+    #[inline]
+    pub(crate) fn send(&mut self, now: Instant, frames: impl Iterator<Item = Frame>, copy: bool) {
+        let ideal = self.ideal_frame_bytes_max.filter(|_| self.is_claimed);
+        for mut frame in frames {
+            self.stats.sent += 1;
+            let packet_bytes = cross(&mut frame);
+            if copy {
+                frame = self.copied(frame);
+            }
+            match ideal {
+                Some(max) if packet_bytes <= max => self.enqueue(now, frame),
+                _ => self.transit(now, frame, packet_bytes),
+            }
+        }
+    }
+
+    /// Moves up to `frames_max` frames that are due into `frames`.
+    #[inline]
+    pub(crate) fn receive(&mut self, now: Instant, frames: &mut Vec<Frame>, frames_max: usize) {
+        let scan = self.queue.len().min(frames_max);
+        // Most often all that stands here is due: one look at the last of it answers for the rest.
+        let due = match self.queue.get(scan.wrapping_sub(1)) {
+            Some((at, _)) if *at <= now => scan,
+            _ => self.queue.partition_point(|(at, _)| *at <= now).min(scan),
+        };
+        self.stats.delivered += due as u64;
+        for (_, frame) in self.queue.drain(..due) {
+            self.stats.delivered_bytes += frame.len() as u64;
+            frames.push(frame);
+        }
+    }
+
+    fn transit(&mut self, now: Instant, frame: Frame, packet_bytes: usize) {
+        if !self.is_claimed {
+            self.stats.unclaimed += 1;
+            return;
+        }
+        let index = self.stats.sent - 1;
+        match self.model.transit(now, &Passing { index, bytes: frame.bytes(), packet_bytes }) {
+            Fate::Lost => self.stats.lost += 1,
+            Fate::QueueFull => self.stats.queue_drops += 1,
+            Fate::TooBig => self.stats.too_big += 1,
+            Fate::Arrives(deliveries) => {
+                let Some((first, more)) = deliveries.split_first() else {
+                    self.stats.lost += 1;
+                    return;
+                };
+                // Copies are made before the original is damaged, and stand behind it.
+                let copies: arrayvec::ArrayVec<Option<Frame>, 4> =
+                    more.iter().map(|_| self.receiver.copy_of(&frame)).collect();
+                self.arrive(now + first.delay, frame, first.damage);
+                for (delivery, copy) in more.iter().zip(copies) {
+                    match copy {
+                        Some(copy) => {
+                            self.stats.duplicated += 1;
+                            self.arrive(now + delivery.delay, copy, delivery.damage);
+                        }
+                        None => self.stats.not_duplicated += 1,
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, at: Instant, mut frame: Frame, damage: Damage) {
+        if damage != Damage::None {
+            self.stats.corrupted += 1;
+            apply(damage, &mut frame);
+        }
+        self.enqueue(at, frame);
+    }
+
+    #[inline]
+    fn enqueue(&mut self, at: Instant, frame: Frame) {
+        match self.queue.back() {
+            Some((last, _)) if *last > at => {
+                self.stats.reordered += 1;
+                let place = self.queue.partition_point(|(other, _)| *other <= at);
+                self.queue.insert(place, (at, frame));
+            }
+            _ => self.queue.push_back((at, frame)),
+        }
+    }
+
+    /// The frame in the receiver's memory, if there is room: the sender needs its own.
+    fn copied(&mut self, frame: Frame) -> Frame {
+        if self.receiver.is_low() {
+            return frame;
+        }
+        match self.receiver.copy_of(&frame) {
+            Some(copy) => {
+                self.stats.copied += 1;
+                copy
+            }
+            None => frame,
+        }
+    }
+}
+
+/// What a device does as a frame leaves one host for another: marks that mean something to one host alone go, and a frame
+/// that it would have cut into packets says how many they were. Returns the bytes of the largest of them.
+#[inline]
+fn cross(frame: &mut Frame) -> usize {
+    let frame_bytes = frame.len();
+    let meta = &mut frame.meta;
+    (meta.netif, meta.rx_hash) = (0, 0);
+    if meta.segment_bytes == 0 {
+        return frame_bytes;
+    }
+    let header_bytes = usize::from(meta.header_bytes);
+    let payload_bytes = frame_bytes.saturating_sub(header_bytes);
+    let packets = payload_bytes.div_ceil(usize::from(meta.segment_bytes)).max(1);
+    meta.coalesced = u16::try_from(packets).unwrap_or(u16::MAX);
+    frame_bytes.min(header_bytes + usize::from(meta.segment_bytes))
+}
+
+/// Damages a frame as a wire does: the sum that protects the bytes was written before, and nobody vouches for it after.
+fn apply(damage: Damage, frame: &mut Frame) {
+    finish_checksum(frame);
+    frame.meta.checksum = Checksum::Unverified;
+    match damage {
+        Damage::None => {}
+        Damage::FlipBit(bit) => {
+            let bits = frame.len() * 8;
+            let bit = (bit as usize).checked_rem(bits).unwrap_or(0);
+            if let Some(byte) = frame.bytes_mut().get_mut(bit / 8) {
+                *byte ^= 0x80 >> (bit % 8);
+            }
+        }
+        Damage::Truncate(bytes) => frame.truncate(bytes as usize),
+    }
+}
+
+/// Completes an unfinished checksum (RFC 1071). A sum of zero is written as its other form, which UDP demands and the
+/// others accept.
+fn finish_checksum(frame: &mut Frame) {
+    let Some((start, field)) = frame.partial_checksum() else { return };
+    let Some(covered) = frame.bytes_mut().get_mut(start..) else { return };
+    let sum: u64 = covered
+        .chunks(2)
+        .map(|pair| match *pair {
+            [high, low] => u64::from(u16::from_be_bytes([high, low])),
+            [high] => u64::from(high) << 8,
+            _ => 0,
+        })
+        .sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = ((folded & 0xffff) + (folded >> 16)) as u16;
+    let sum = if folded == 0xffff { 0xffff } else { !folded };
+    if let Some(room) = covered.get_mut(field..field + 2) {
+        room.copy_from_slice(&sum.to_be_bytes());
+    }
+}
