@@ -1,7 +1,9 @@
 //! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection.
 
+pub mod ranges;
 pub mod rtt;
 pub mod seq;
 
+pub use ranges::RangeSet;
 pub use rtt::{RtoConfig, RttEstimator};
 pub use seq::SeqNum;
