@@ -119,12 +119,21 @@ fn sum_words(bytes: &[u8]) -> u64 {
     total
 }
 
+/// Two words a turn, because a loop of one is turned into a call of `memcpy` and a second pass.
 #[inline(always)]
 fn copy_words(dst: &mut [u8], src: &[u8]) -> u64 {
     let (words, tail) = src.as_chunks::<8>();
     let (dst_words, dst_tail) = dst.as_chunks_mut::<8>();
     let mut total = copy_tail(dst_tail, tail);
-    for (to, word) in dst_words.iter_mut().zip(words) {
+    let (pairs, odd) = words.as_chunks::<2>();
+    let (dst_pairs, dst_odd) = dst_words.as_chunks_mut::<2>();
+    for ([to_a, to_b], [a, b]) in dst_pairs.iter_mut().zip(pairs) {
+        let (a, b) = (u64::from_ne_bytes(*a), u64::from_ne_bytes(*b));
+        *to_a = a.to_ne_bytes();
+        *to_b = b.to_ne_bytes();
+        total = add(add(total, a), b);
+    }
+    if let ([to], [word]) = (dst_odd, odd) {
         *to = *word;
         total = add(total, u64::from_ne_bytes(*word));
     }
@@ -218,17 +227,7 @@ mod avx2 {
     pub(super) fn sum(bytes: &[u8]) -> u64 {
         let mut total = 0;
         for piece in bytes.chunks(PIECE_BYTES) {
-            let (vectors, tail) = piece.as_chunks::<32>();
-            let mut acc = [_mm256_setzero_si256(); 4];
-            let (fours, rest) = vectors.as_chunks::<4>();
-            for [a, b, c, d] in fours {
-                acc = step(acc, [load(a), load(b), load(c), load(d)]);
-            }
-            for vector in rest {
-                acc[0] = accumulate(acc[0], load(vector));
-            }
-            total = add(total, finish(acc, vectors.len()));
-            total = add(total, sum_words(tail));
+            total = add(total, sum_piece(piece));
         }
         total
     }
@@ -237,28 +236,62 @@ mod avx2 {
     pub(super) fn copy(dst: &mut [u8], src: &[u8]) -> u64 {
         let mut total = 0;
         for (to, from) in dst.chunks_mut(PIECE_BYTES).zip(src.chunks(PIECE_BYTES)) {
-            let (vectors, tail) = from.as_chunks::<32>();
-            let (dst_vectors, dst_tail) = to.as_chunks_mut::<32>();
-            let mut acc = [_mm256_setzero_si256(); 4];
-            let (fours, rest) = vectors.as_chunks::<4>();
-            let (dst_fours, dst_rest) = dst_vectors.as_chunks_mut::<4>();
-            for ([to_a, to_b, to_c, to_d], [a, b, c, d]) in dst_fours.iter_mut().zip(fours) {
-                let four = [load(a), load(b), load(c), load(d)];
-                store(to_a, four[0]);
-                store(to_b, four[1]);
-                store(to_c, four[2]);
-                store(to_d, four[3]);
-                acc = step(acc, four);
-            }
-            for (to, vector) in dst_rest.iter_mut().zip(rest) {
-                let vector = load(vector);
-                store(to, vector);
-                acc[0] = accumulate(acc[0], vector);
-            }
-            total = add(total, finish(acc, vectors.len()));
-            total = add(total, copy_words(dst_tail, tail));
+            total = add(total, copy_piece(to, from));
         }
         total
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn sum_piece(piece: &[u8]) -> u64 {
+        let (vectors, tail) = piece.as_chunks::<32>();
+        let (fours, rest) = vectors.as_chunks::<4>();
+        let (pairs, last) = rest.as_chunks::<2>();
+        let mut acc = [_mm256_setzero_si256(); 4];
+        for [a, b, c, d] in fours {
+            acc = step(acc, [load(a), load(b), load(c), load(d)]);
+        }
+        if let [[a, b]] = pairs {
+            acc[0] = accumulate(acc[0], load(a));
+            acc[1] = accumulate(acc[1], load(b));
+        }
+        if let [a] = last {
+            acc[2] = accumulate(acc[2], load(a));
+        }
+        add(finish(acc, vectors.len()), sum_words(tail))
+    }
+
+    /// What is left behind the groups of four is not a loop: a compiler would make a call of `memcpy` of it.
+    #[target_feature(enable = "avx2")]
+    fn copy_piece(dst: &mut [u8], src: &[u8]) -> u64 {
+        let bytes = dst.len().min(src.len()); // One length for both, also for the compiler.
+        let (vectors, tail) = src.split_at(bytes).0.as_chunks::<32>();
+        let (dst_vectors, dst_tail) = dst.split_at_mut(bytes).0.as_chunks_mut::<32>();
+        let (fours, rest) = vectors.as_chunks::<4>();
+        let (dst_fours, dst_rest) = dst_vectors.as_chunks_mut::<4>();
+        let (pairs, last) = rest.as_chunks::<2>();
+        let (dst_pairs, dst_last) = dst_rest.as_chunks_mut::<2>();
+        let mut acc = [_mm256_setzero_si256(); 4];
+        for ([to_a, to_b, to_c, to_d], [a, b, c, d]) in dst_fours.iter_mut().zip(fours) {
+            let four = [load(a), load(b), load(c), load(d)];
+            store(to_a, four[0]);
+            store(to_b, four[1]);
+            store(to_c, four[2]);
+            store(to_d, four[3]);
+            acc = step(acc, four);
+        }
+        if let ([[to_a, to_b]], [[a, b]]) = (dst_pairs, pairs) {
+            let (a, b) = (load(a), load(b));
+            store(to_a, a);
+            store(to_b, b);
+            acc[0] = accumulate(acc[0], a);
+            acc[1] = accumulate(acc[1], b);
+        }
+        if let ([to], [a]) = (dst_last, last) {
+            let a = load(a);
+            store(to, a);
+            acc[2] = accumulate(acc[2], a);
+        }
+        add(finish(acc, vectors.len()), copy_words(dst_tail, tail))
     }
 
     /// Four accumulators, so that additions do not wait for each other.
