@@ -1,5 +1,6 @@
 //! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection.
 
+pub mod ledger;
 pub mod ranges;
 pub mod rtt;
 pub mod seq;
@@ -7,6 +8,7 @@ pub mod slab;
 pub mod tuple;
 pub mod wheel;
 
+pub use ledger::{Acked, Loss, Recovery, Sacked, SentLedger, Timeout};
 pub use ranges::RangeSet;
 pub use rtt::{RtoConfig, RttEstimator};
 pub use seq::SeqNum;
