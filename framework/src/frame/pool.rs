@@ -102,7 +102,9 @@ impl FramePool {
     #[inline]
     #[must_use]
     pub fn alloc(&self) -> Option<Frame> {
-        let slot = match self.0.free.borrow_mut().pop() {
+        // In a statement of its own: within `match` the borrow would last into `refill`, which borrows too.
+        let popped = self.0.free.borrow_mut().pop();
+        let slot = match popped {
             Some(slot) => slot,
             None => self.refill()?,
         };

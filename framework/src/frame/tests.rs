@@ -47,6 +47,29 @@ fn an_unfinished_checksum_keeps_its_place_when_headers_come_and_go() {
     assert_eq!(f.partial_checksum(), None);
 }
 
+/// A device that hands out what it pleases: slots twice, and some that are not there.
+struct Liar;
+
+impl Backend for Liar {
+    fn refill(&mut self, out: &mut Vec<u32>, _count: usize) {
+        out.extend([1, 0, 1, 7, u32::MAX]);
+    }
+
+    fn recycle(&mut self, slots: &mut Vec<u32>) {
+        slots.clear();
+    }
+}
+
+#[test]
+fn a_foreign_pool_refills_and_refuses_slots_that_would_alias() {
+    let config = PoolConfig { slots: 2, slot_bytes: 256, headroom: 64 };
+    let p = FramePool::foreign(Box::new(HeapRegion::new(512)), config, Box::new(Liar));
+    let (mut a, mut b) = (p.alloc().unwrap(), p.alloc().unwrap());
+    assert!(p.alloc().is_none());
+    assert!(a.extend_from_slice(&[1; 100]) && b.extend_from_slice(&[2; 100]));
+    assert_eq!((a.bytes(), b.bytes()), (&[1; 100][..], &[2; 100][..]));
+}
+
 proptest! {
     /// However frames come and go, no two alive share a byte, and every slot returns.
     #[test]
