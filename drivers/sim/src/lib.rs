@@ -32,12 +32,14 @@
 
 mod config;
 mod driver;
+mod late;
 mod model;
 mod network;
 mod standard;
 
 pub use config::{LinkConfig, LinkConfigError};
 pub use driver::{EndConfig, EndHandle, SimDriver};
+pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};
 pub use network::{LinkStats, Network};
 pub use standard::StandardLink;

@@ -68,11 +68,8 @@ impl Network {
     pub fn next_arrival(&self) -> Option<Instant> {
         let now = self.now();
         let frames = self.0.directions.borrow().iter().filter_map(|d| d.borrow().next_arrival(now)).min();
-        let mut alarms = self.0.alarms.borrow_mut();
-        while alarms.peek().is_some_and(|at| at.0 <= now) {
-            alarms.pop();
-        }
-        let alarm = alarms.peek().map(|at| at.0);
+        self.forget_past_alarms();
+        let alarm = self.0.alarms.borrow().peek().map(|at| at.0);
         frames.into_iter().chain(alarm).min()
     }
 
@@ -84,8 +81,16 @@ impl Network {
 
     /// Asks that the clock stops at `at` on its way: [`next_arrival`](Self::next_arrival) counts it.
     pub fn alarm(&self, at: Instant) {
+        self.forget_past_alarms();
         if at > self.now() {
             self.0.alarms.borrow_mut().push(Reverse(at));
+        }
+    }
+
+    fn forget_past_alarms(&self) {
+        let (now, mut alarms) = (self.now(), self.0.alarms.borrow_mut());
+        while alarms.peek().is_some_and(|at| at.0 <= now) {
+            alarms.pop();
         }
     }
 }
