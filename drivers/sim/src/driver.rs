@@ -148,7 +148,7 @@ impl Driver for SimDriver {
         self.check_up()?;
         let count = frames.len().min(self.tx_room());
         let copy = self.pools.is_low();
-        self.outbound.borrow_mut().send(self.network.now(), frames.drain(..count), copy);
+        self.outbound.borrow_mut().send(self.network.now(), frames, count, copy);
         Ok(())
     }
 

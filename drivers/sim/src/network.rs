@@ -163,7 +163,11 @@ impl Pools {
 pub(crate) struct Direction {
     pub(crate) model: Box<dyn LinkModel>,
     ideal_frame_bytes_max: Option<usize>,
+    /// Frames under way by time of arrival.
     queue: VecDeque<(Instant, Frame)>,
+    /// Frames that arrived at once, up to `ready_at`, while the queue was empty: an ideal link moves whole bursts.
+    ready: Vec<Frame>,
+    ready_at: Instant,
     receiver: Pools,
     is_claimed: bool,
     pub(crate) stats: LinkStats,
@@ -172,8 +176,16 @@ pub(crate) struct Direction {
 impl Direction {
     fn new(model: Box<dyn LinkModel>, receiver: Pools) -> Self {
         let ideal_frame_bytes_max = model.ideal_frame_bytes_max();
-        let (queue, stats) = (VecDeque::new(), LinkStats::default());
-        Self { model, ideal_frame_bytes_max, queue, receiver, is_claimed: true, stats }
+        Self {
+            model,
+            ideal_frame_bytes_max,
+            queue: VecDeque::new(),
+            ready: Vec::new(),
+            ready_at: Instant::ZERO,
+            receiver,
+            is_claimed: true,
+            stats: LinkStats::default(),
+        }
     }
 
     pub(crate) fn set_model(&mut self, model: Box<dyn LinkModel>) {
@@ -183,13 +195,14 @@ impl Direction {
 
     /// The receiving end is gone: nothing arrives any more.
     pub(crate) fn abandon(&mut self) {
-        self.stats.unclaimed += self.queue.len() as u64;
+        self.stats.unclaimed += self.in_flight() as u64;
         self.queue.clear();
+        self.ready.clear();
         self.is_claimed = false;
     }
 
     fn in_flight(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.ready.len()
     }
 
     fn next_arrival(&self, now: Instant) -> Option<Instant> {
@@ -197,26 +210,41 @@ impl Direction {
         self.queue.get(due).map(|(at, _)| *at)
     }
 
-    /// Takes a burst onto the wire. `copy` says that the sender's memory runs low.
+    /// Takes the first `count` frames onto the wire. `copy` says that the sender's memory runs low.
     #[inline]
-    pub(crate) fn send(&mut self, now: Instant, frames: impl Iterator<Item = Frame>, copy: bool) {
-        let ideal = self.ideal_frame_bytes_max.filter(|_| self.is_claimed);
-        for mut frame in frames {
+    pub(crate) fn send(&mut self, now: Instant, frames: &mut Vec<Frame>, count: usize, copy: bool) {
+        let largest = frames.iter_mut().take(count).map(cross).max().unwrap_or(0);
+        let is_plain = self.is_claimed && !copy && self.ideal_frame_bytes_max.is_some_and(|max| largest <= max);
+        if is_plain && self.queue.is_empty() {
+            self.stats.sent += count as u64;
+            self.ready_at = now;
+            if count == frames.len() {
+                self.ready.append(frames);
+            } else {
+                self.ready.extend(frames.drain(..count));
+            }
+            return;
+        }
+        self.line_up();
+        for mut frame in frames.drain(..count) {
             self.stats.sent += 1;
-            let packet_bytes = cross(&mut frame);
             if copy {
                 frame = self.copied(frame);
             }
-            match ideal {
-                Some(max) if packet_bytes <= max => self.enqueue(now, frame),
-                _ => self.transit(now, frame, packet_bytes),
-            }
+            self.transit(now, frame);
         }
     }
 
     /// Moves up to `frames_max` frames that are due into `frames`.
     #[inline]
     pub(crate) fn receive(&mut self, now: Instant, frames: &mut Vec<Frame>, frames_max: usize) {
+        if self.ready.len() <= frames_max && self.queue.is_empty() {
+            self.stats.delivered += self.ready.len() as u64;
+            self.stats.delivered_bytes += self.ready.iter().map(|frame| frame.len() as u64).sum::<u64>();
+            frames.append(&mut self.ready);
+            return;
+        }
+        self.line_up();
         let scan = self.queue.len().min(frames_max);
         // Most often all that stands here is due: one look at the last of it answers for the rest.
         let due = match self.queue.get(scan.wrapping_sub(1)) {
@@ -224,18 +252,22 @@ impl Direction {
             _ => self.queue.partition_point(|(at, _)| *at <= now).min(scan),
         };
         self.stats.delivered += due as u64;
-        for (_, frame) in self.queue.drain(..due) {
-            self.stats.delivered_bytes += frame.len() as u64;
-            frames.push(frame);
-        }
+        self.stats.delivered_bytes += self.queue.iter().take(due).map(|(_, frame)| frame.len() as u64).sum::<u64>();
+        frames.extend(self.queue.drain(..due).map(|(_, frame)| frame));
     }
 
-    fn transit(&mut self, now: Instant, frame: Frame, packet_bytes: usize) {
+    /// Puts what is ready where the rest is. Each frame goes this way at most once.
+    fn line_up(&mut self) {
+        let ready_at = self.ready_at;
+        self.queue.extend(self.ready.drain(..).map(|frame| (ready_at, frame)));
+    }
+
+    fn transit(&mut self, now: Instant, frame: Frame) {
         if !self.is_claimed {
             self.stats.unclaimed += 1;
             return;
         }
-        let index = self.stats.sent - 1;
+        let (index, packet_bytes) = (self.stats.sent - 1, packet_bytes(&frame));
         match self.model.transit(now, &Passing { index, bytes: frame.bytes(), packet_bytes }) {
             Fate::Lost => self.stats.lost += 1,
             Fate::QueueFull => self.stats.queue_drops += 1,
@@ -245,6 +277,10 @@ impl Direction {
                     self.stats.lost += 1;
                     return;
                 };
+                if more.is_empty() {
+                    self.arrive(now + first.delay, frame, first.damage);
+                    return;
+                }
                 // Copies are made before the original is damaged, and stand behind it.
                 let copies: arrayvec::ArrayVec<Option<Frame>, 4> =
                     more.iter().map(|_| self.receiver.copy_of(&frame)).collect();
@@ -298,20 +334,25 @@ impl Direction {
 }
 
 /// What a device does as a frame leaves one host for another: marks that mean something to one host alone go, and a frame
-/// that it would have cut into packets says how many they were. Returns the bytes of the largest of them.
+/// that it would have cut into packets says how many they were. Returns [`packet_bytes`].
 #[inline]
 fn cross(frame: &mut Frame) -> usize {
-    let frame_bytes = frame.len();
-    let meta = &mut frame.meta;
-    (meta.netif, meta.rx_hash) = (0, 0);
-    if meta.segment_bytes == 0 {
-        return frame_bytes;
+    (frame.meta.netif, frame.meta.rx_hash) = (0, 0);
+    if frame.meta.segment_bytes != 0 {
+        let payload_bytes = frame.len().saturating_sub(usize::from(frame.meta.header_bytes));
+        let packets = payload_bytes.div_ceil(usize::from(frame.meta.segment_bytes)).max(1);
+        frame.meta.coalesced = u16::try_from(packets).unwrap_or(u16::MAX);
     }
-    let header_bytes = usize::from(meta.header_bytes);
-    let payload_bytes = frame_bytes.saturating_sub(header_bytes);
-    let packets = payload_bytes.div_ceil(usize::from(meta.segment_bytes)).max(1);
-    meta.coalesced = u16::try_from(packets).unwrap_or(u16::MAX);
-    frame_bytes.min(header_bytes + usize::from(meta.segment_bytes))
+    packet_bytes(frame)
+}
+
+/// Bytes of the largest packet that a frame is on a wire.
+#[inline]
+fn packet_bytes(frame: &Frame) -> usize {
+    match frame.meta.segment_bytes {
+        0 => frame.len(),
+        segment_bytes => frame.len().min(usize::from(frame.meta.header_bytes) + usize::from(segment_bytes)),
+    }
 }
 
 /// Damages a frame as a wire does: the sum that protects the bytes was written before, and nobody vouches for it after.

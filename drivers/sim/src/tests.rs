@@ -129,6 +129,42 @@ proptest! {
         }
     }
 
+    /// However bursts, small fetches and changes of the model mix, what arrives at once arrives in order.
+    #[test]
+    fn an_ideal_link_is_first_in_first_out(steps in proptest::collection::vec((0_u8..4, 1_usize..20), 1..100)) {
+        let (net, mut a, mut b) = pair(&LinkConfig::default(), 0);
+        let (mut next, mut got, mut asks) = (0, vec![], false);
+        for (step, n) in steps {
+            match step {
+                0 | 1 => {
+                    let mut burst: Vec<Frame> = (next..).take(n).map(|tag| frame(&a, tag, 60)).collect();
+                    next += n as u32;
+                    a.handle().set_tx_room(20 - usize::from(step));
+                    a.tx_burst(&mut burst).unwrap();
+                    next -= burst.len() as u32;
+                }
+                2 => {
+                    let before = got.len();
+                    b.rx_burst(&mut got, n).unwrap();
+                    prop_assert!(got.len() - before <= n);
+                }
+                _ => {
+                    asks = !asks;
+                    a.handle().set_model(if asks {
+                        Box::new(|_: Instant, _: &Passing<'_>| Fate::after(Duration::ZERO))
+                    } else {
+                        Box::<Ideal>::default()
+                    });
+                }
+            }
+            net.advance(net.now() + Duration::from_nanos(n as u64 % 2));
+            prop_assert_eq!(net.in_flight() + got.len(), next as usize);
+        }
+        b.rx_burst(&mut got, 10_000).unwrap();
+        prop_assert_eq!(got.iter().map(tag).collect::<Vec<_>>(), (0..next).collect::<Vec<_>>());
+        prop_assert_eq!(b.handle().received().delivered_bytes, u64::from(next) * 60);
+    }
+
     /// Back to back, frame n is out after exactly the bits of frames 0 to n over the rate, rounded down once.
     #[test]
     fn rate_shaping_is_exact(rate in 1_000_u64..100_000_000_000, sizes in proptest::collection::vec(20_usize..1518, 1..60)) {
