@@ -154,65 +154,14 @@ impl Pair {
             }
             Action::Wait(ms) => self.now = now + Duration::from_millis(ms),
             Action::Cumulative(fraction) => self.cumulative(fraction)?,
-            Action::Sack(fraction, n) => {
-                let start = at_fraction(ledger, fraction);
-                let end = (start + n).min(ledger.nxt());
-                let held_lost = model.units[start as usize..end as usize].iter().filter(|u| u.state == State::Lost);
-                let held_lost = held_lost.count() as u64;
-                let once = |u: &&Unit| u.state != State::Sacked && !u.resent;
-                let newest = model.units[start as usize..end as usize].iter().filter(once).map(|u| u.sent_at).max();
-                let sacked = ledger.on_sack(start..end, now);
-                prop_assert_eq!(sacked.rtt_sample, newest.map(|t| now.since(t)));
-                prop_assert_eq!(sacked.not_lost_after_all, held_lost);
-                let bytes: u64 = (start..end).map(|at| model.deliver(at as usize, now, self.min_rtt)).sum();
-                prop_assert_eq!(sacked.bytes, bytes);
-            }
-            Action::Resend(n) => {
-                let first = (model.una..model.units.len()).find(|at| model.units[*at].state == State::Lost);
-                let offered = ledger.next_lost(n);
-                prop_assert_eq!(
-                    offered.as_ref().map(|r| r.start as usize),
-                    first,
-                    "every lost unit is offered, in order"
-                );
-                let Some(range) = offered else { return Ok(()) };
-                let run =
-                    (range.start as usize..model.units.len()).take_while(|at| model.units[*at].state == State::Lost);
-                prop_assert_eq!(range.end - range.start, n.min(run.count() as u64));
-                // A pool may have run out in the middle.
-                let end = if n % 3 == 0 { range.start + (range.end - range.start).div_ceil(2) } else { range.end };
-                self.resend(range.start..end);
-            }
-            Action::Probe(n) => {
-                let last = (model.una..model.units.len()).rfind(|at| model.units[*at].state != State::Sacked);
-                let tail = ledger.tail(n);
-                prop_assert_eq!(tail.as_ref().map(|r| r.end as usize - 1), last);
-                if let Some(range) = tail {
-                    prop_assert!(range.end - range.start <= n);
-                    self.resend(range);
-                }
-            }
+            Action::Sack(fraction, n) => self.sack(fraction, n)?,
+            Action::Resend(n) => self.resend_first(n)?,
+            Action::Probe(n) => self.probe(n)?,
             Action::Detect => {
                 self.min_rtt = self.rtt.min();
                 prop_assert_eq!(ledger.detect_loss(now, &self.rtt, SEGMENT), model.detect(now, &self.rtt));
             }
-            Action::Timeout => {
-                let reneged = model.units.get(model.una).is_some_and(|u| u.state == State::Sacked);
-                let mut bytes = 0;
-                for unit in &mut model.units[model.una..] {
-                    if unit.state == State::InFlight || (unit.state == State::Sacked && reneged) {
-                        unit.resent |= unit.state == State::Sacked;
-                        unit.state = State::Lost;
-                        bytes += 1;
-                    }
-                }
-                model.reneged |= reneged;
-                let timeout = ledger.mark_all_lost();
-                prop_assert_eq!((timeout.bytes, timeout.reneged), (bytes, reneged));
-                if model.una < model.units.len() {
-                    model.begin_episode(Recovery::Timeout);
-                }
-            }
+            Action::Timeout => self.timeout()?,
             Action::Undo => {
                 ledger.undo();
                 model.recovery = Recovery::Open;
@@ -225,6 +174,69 @@ impl Pair {
                     model.begin_episode(Recovery::Marked);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn sack(&mut self, fraction: u8, n: u64) -> Result<(), TestCaseError> {
+        let Self { ledger, model, now, .. } = self;
+        let now = *now;
+        let start = at_fraction(ledger, fraction);
+        let end = (start + n).min(ledger.nxt());
+        let held_lost = model.units[start as usize..end as usize].iter().filter(|u| u.state == State::Lost);
+        let held_lost = held_lost.count() as u64;
+        let once = |u: &&Unit| u.state != State::Sacked && !u.resent;
+        let newest = model.units[start as usize..end as usize].iter().filter(once).map(|u| u.sent_at).max();
+        let sacked = ledger.on_sack(start..end, now);
+        prop_assert_eq!(sacked.rtt_sample, newest.map(|t| now.since(t)));
+        prop_assert_eq!(sacked.not_lost_after_all, held_lost);
+        let bytes: u64 = (start..end).map(|at| model.deliver(at as usize, now, self.min_rtt)).sum();
+        prop_assert_eq!(sacked.bytes, bytes);
+        Ok(())
+    }
+
+    fn resend_first(&mut self, n: u64) -> Result<(), TestCaseError> {
+        let Self { ledger, model, .. } = self;
+        let first = (model.una..model.units.len()).find(|at| model.units[*at].state == State::Lost);
+        let offered = ledger.next_lost(n);
+        prop_assert_eq!(offered.as_ref().map(|r| r.start as usize), first, "every lost unit is offered, in order");
+        let Some(range) = offered else { return Ok(()) };
+        let run = (range.start as usize..model.units.len()).take_while(|at| model.units[*at].state == State::Lost);
+        prop_assert_eq!(range.end - range.start, n.min(run.count() as u64));
+        // A pool may have run out in the middle.
+        let end = if n.is_multiple_of(3) { range.start + (range.end - range.start).div_ceil(2) } else { range.end };
+        self.resend(range.start..end);
+        Ok(())
+    }
+
+    fn probe(&mut self, n: u64) -> Result<(), TestCaseError> {
+        let Self { ledger, model, .. } = self;
+        let last = (model.una..model.units.len()).rfind(|at| model.units[*at].state != State::Sacked);
+        let tail = ledger.tail(n);
+        prop_assert_eq!(tail.as_ref().map(|r| r.end as usize - 1), last);
+        if let Some(range) = tail {
+            prop_assert!(range.end - range.start <= n);
+            self.resend(range);
+        }
+        Ok(())
+    }
+
+    fn timeout(&mut self) -> Result<(), TestCaseError> {
+        let Self { ledger, model, .. } = self;
+        let reneged = model.units.get(model.una).is_some_and(|u| u.state == State::Sacked);
+        let mut bytes = 0;
+        for unit in &mut model.units[model.una..] {
+            if unit.state == State::InFlight || (unit.state == State::Sacked && reneged) {
+                unit.resent |= unit.state == State::Sacked;
+                unit.state = State::Lost;
+                bytes += 1;
+            }
+        }
+        model.reneged |= reneged;
+        let timeout = ledger.mark_all_lost();
+        prop_assert_eq!((timeout.bytes, timeout.reneged), (bytes, reneged));
+        if model.una < model.units.len() {
+            model.begin_episode(Recovery::Timeout);
         }
         Ok(())
     }
