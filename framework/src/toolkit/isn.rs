@@ -1,0 +1,69 @@
+//! Initial sequence numbers that old packets do not hit and strangers do not guess: RFC 6528.
+
+use super::seq::SeqNum;
+use crate::addr::Endpoint;
+use crate::time::Instant;
+use siphasher::sip::SipHasher24;
+use std::fmt;
+use std::hash::Hasher;
+
+/// ISN = M + F(local, remote, key): M ticks every 4 us, F is a keyed hash (RFC 6528 section 3). One per host.
+#[derive(Clone)]
+pub struct InitialSequence {
+    key: (u64, u64),
+}
+
+impl InitialSequence {
+    /// With a secret key from the host's seeded generator. A new key per start of the host stands in for the quiet
+    /// time (RFC 9293 3.4.3): after it, numbers are elsewhere.
+    #[must_use]
+    pub const fn new(key: (u64, u64)) -> Self {
+        Self { key }
+    }
+
+    /// The first sequence number of a flow between the two that starts at `now`.
+    #[must_use]
+    pub fn isn(&self, local: Endpoint, remote: Endpoint, now: Instant) -> SeqNum {
+        let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
+        for end in [local, remote] {
+            hasher.write(&end.ip.octets());
+            hasher.write(&end.port.to_be_bytes());
+        }
+        SeqNum(hasher.finish() as u32) + (now.as_nanos() / TICK_NANOS) as u32
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for InitialSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InitialSequence")
+    }
+}
+
+/// RFC 9293 3.4.1: "roughly every 4 microseconds", once round in 4.77 hours.
+const TICK_NANOS: u64 = 4_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Ip;
+    use crate::time::Duration;
+
+    #[test]
+    fn it_ticks_every_four_microseconds_from_a_place_of_its_own_per_pair() {
+        let isns = InitialSequence::new((1, 2));
+        let end = |port| Endpoint::new(Ip::v4([10, 0, 0, 1]), port);
+        let now = Instant::from_nanos(123_456_789_000);
+        let first = isns.isn(end(1), end(2), now);
+        assert_eq!(isns.isn(end(1), end(2), now), first);
+        assert_eq!(isns.isn(end(1), end(2), now + Duration::from_micros(4_000)) - first, 1_000);
+        let round = Duration::from_nanos(4_000 << 32);
+        assert_eq!(isns.isn(end(1), end(2), now + round), first);
+        let others = [
+            isns.isn(end(2), end(1), now),
+            isns.isn(end(1), end(3), now),
+            InitialSequence::new((1, 3)).isn(end(1), end(2), now),
+        ];
+        assert!(others.iter().all(|o| (*o - first).unsigned_abs() > 1_000_000), "{first} {others:?}");
+    }
+}
