@@ -36,6 +36,7 @@ mod late;
 mod model;
 mod network;
 mod standard;
+mod world;
 
 pub use config::{LinkConfig, LinkConfigError};
 pub use driver::{EndConfig, EndHandle, SimDriver};
@@ -43,6 +44,7 @@ pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};
 pub use network::{LinkStats, Network};
 pub use standard::StandardLink;
+pub use world::{Node, RunError, Step, World};
 
 #[cfg(test)]
 mod tests;

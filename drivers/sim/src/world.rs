@@ -1,0 +1,325 @@
+//! The world: everything that lives on a simulated network, and the rule by which time passes there. All nodes take their
+//! turns at one instant until nothing moves; then the clock jumps to the next arrival or deadline. Nothing waits.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use burstlane::time::Instant;
+use thiserror::Error;
+
+use crate::network::Network;
+
+/// Something that lives on the network by turns: a host, a foreign stack, a script.
+pub trait Node {
+    /// One turn: receives what came, lets its application run, sends what is owed. Returns whether anything happened, so
+    /// that others may have something to do now.
+    fn turn(&mut self, now: Instant) -> bool;
+
+    /// When it wants a turn even if nothing comes. An instant in the past means at once.
+    fn next_deadline(&self) -> Option<Instant>;
+}
+
+/// A network and its nodes. Cloning clones the handle.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+struct Inner {
+    network: Network,
+    nodes: RefCell<Vec<Box<dyn Node>>>,
+    /// Turns at the present instant, and those of them, the last, in which nothing happened.
+    turns_here: Cell<u32>,
+    idle_here: Cell<u32>,
+    turns: Cell<u64>,
+    forced: Cell<u64>,
+}
+
+/// What a step of the world came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something happened, at this instant.
+    Moved,
+    /// Nothing did, and the clock went on.
+    Advanced,
+    /// Nothing did, nothing is under way, and nobody has a deadline: nothing will ever happen again by itself.
+    Quiet,
+    /// The step was taken from within a node's turn, where time cannot pass; nothing was done.
+    Nested,
+}
+
+/// Why a run ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The condition did not come true in the virtual time given.
+    #[error("not within the time given: it is {now}")]
+    TimeLimit {
+        /// The clock when it was given up.
+        now: Instant,
+    },
+    /// Nothing is under way and nobody has a deadline, so the condition never comes true.
+    #[error("nothing is under way and nobody waits for anything: it is {now}")]
+    Quiet {
+        /// The clock when everything fell silent.
+        now: Instant,
+    },
+    /// A node's turn wanted to run the world that it is a part of.
+    #[error("a node cannot run the world from within its turn")]
+    Nested,
+}
+
+impl World {
+    /// An empty world around `network`.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
+        Self(Rc::new(Inner {
+            network,
+            nodes: RefCell::default(),
+            turns_here: Cell::new(0),
+            idle_here: Cell::new(0),
+            turns: Cell::new(0),
+            forced: Cell::new(0),
+        }))
+    }
+
+    /// Adds a node. Nodes take their turns in the order of adding.
+    ///
+    /// # Panics
+    /// If called from within a node's turn.
+    pub fn add(&self, node: impl Node + 'static) {
+        self.0.nodes.borrow_mut().push(Box::new(node));
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.0.network
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.network.now()
+    }
+
+    /// Turns of the whole world so far.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.0.turns.get()
+    }
+
+    /// How often the clock was pushed on because an instant did not end: a node asked for turns without using them, or
+    /// two found ever more to say to each other in no time. Neither is an error, and the first is a bug.
+    #[must_use]
+    pub fn forced_advances(&self) -> u64 {
+        self.0.forced.get()
+    }
+
+    /// One turn of every node; if nothing happened in any, the clock goes on.
+    pub fn step(&self) -> Step {
+        self.step_to(Instant::NEVER)
+    }
+
+    /// Lets the world go on until `done`, which is asked after every step, or for `limit` of virtual time.
+    ///
+    /// # Errors
+    /// `done` did not come true.
+    pub fn run_until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
+        let ends_at = self.now() + limit;
+        let mut end = None;
+        while !done() {
+            if let Some(error) = end {
+                return Err(error);
+            }
+            end = match self.step_to(ends_at) {
+                Step::Advanced if self.now() >= ends_at => Some(RunError::TimeLimit { now: self.now() }),
+                Step::Moved | Step::Advanced => None,
+                Step::Quiet => Some(RunError::Quiet { now: self.now() }),
+                Step::Nested => Some(RunError::Nested),
+            };
+        }
+        Ok(())
+    }
+
+    /// Lets the world go on for `span` of virtual time. If it falls silent before, the rest passes in silence.
+    ///
+    /// # Errors
+    /// Called from within a node's turn.
+    pub fn run_for(&self, span: Duration) -> Result<(), RunError> {
+        let ends_at = self.now() + span;
+        match self.run_until(span, || false) {
+            Ok(()) | Err(RunError::TimeLimit { .. } | RunError::Quiet { .. }) => {
+                self.0.network.advance(ends_at);
+                Ok(())
+            }
+            Err(RunError::Nested) => Err(RunError::Nested),
+        }
+    }
+
+    /// As [`step`](Self::step), but the clock goes no further than `ends_at`.
+    fn step_to(&self, ends_at: Instant) -> Step {
+        let inner = &*self.0;
+        let Ok(mut nodes) = inner.nodes.try_borrow_mut() else { return Step::Nested };
+        let now = self.now();
+        let mut moved = false;
+        for node in nodes.iter_mut() {
+            moved |= node.turn(now);
+        }
+        bump(&inner.turns);
+        let turns_here = inner.turns_here.get() + 1;
+        inner.turns_here.set(turns_here);
+        if moved && turns_here < TURNS_AN_INSTANT_MAX {
+            inner.idle_here.set(0);
+            return Step::Moved;
+        }
+        let deadline = nodes.iter().filter_map(|node| node.next_deadline()).min();
+        let next = match inner.network.next_arrival().into_iter().chain(deadline).min() {
+            Some(next) if next > now && !moved => next,
+            None if !moved => return Step::Quiet,
+            Some(_) if !moved && inner.idle_here.get() < IDLE_TURNS_MAX => {
+                // Something is due: a timer that was served just now may want another turn.
+                inner.idle_here.set(inner.idle_here.get() + 1);
+                return Step::Moved;
+            }
+            _ => {
+                bump(&inner.forced);
+                now + FORCED_ADVANCE
+            }
+        };
+        inner.turns_here.set(0);
+        inner.idle_here.set(0);
+        inner.network.advance(next.min(ends_at));
+        Step::Advanced
+    }
+}
+
+fn bump(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// Turns that nodes get at one instant. A real machine would long have needed time for them.
+const TURNS_AN_INSTANT_MAX: u32 = 100_000;
+/// Turns at one instant without anything happening, while a deadline says that something will.
+const IDLE_TURNS_MAX: u32 = 16;
+/// How far the clock is pushed when an instant does not end.
+const FORCED_ADVANCE: Duration = Duration::from_micros(1);
+
+#[cfg(test)]
+mod tests {
+    use burstlane::driver::Driver;
+
+    use super::*;
+    use crate::{EndConfig, Fate, Ideal, Passing, SimDriver};
+
+    /// Sends back what comes, or something of its own each `every`, so often.
+    struct Toy {
+        end: SimDriver,
+        every: Option<Duration>,
+        next_at: Instant,
+        left: u32,
+        heard: Rc<RefCell<Vec<Instant>>>,
+    }
+
+    impl Node for Toy {
+        fn turn(&mut self, now: Instant) -> bool {
+            let mut frames = vec![];
+            self.end.rx_burst(&mut frames, 8).unwrap();
+            self.heard.borrow_mut().extend(frames.iter().map(|_| now));
+            if let Some(every) = self.every {
+                frames.clear();
+                if self.left > 0 && self.next_at <= now {
+                    self.left -= 1;
+                    self.next_at = now + every;
+                    let mut frame = self.end.pool().alloc().unwrap();
+                    assert!(frame.extend_from_slice(&[0; 60]));
+                    frames.push(frame);
+                }
+            }
+            let moved = !frames.is_empty();
+            self.end.tx_burst(&mut frames).unwrap();
+            moved
+        }
+
+        fn next_deadline(&self) -> Option<Instant> {
+            (self.left > 0).then_some(self.next_at)
+        }
+    }
+
+    type Heard = Rc<RefCell<Vec<Instant>>>;
+
+    fn ping_pong(delay: Duration, every: [Option<Duration>; 2], left: u32) -> (World, Heard) {
+        let world = World::new(Network::new());
+        let model = move |_: Instant, _: &Passing<'_>| Fate::after(delay);
+        let (a, b) =
+            world.network().link(EndConfig::host(1), EndConfig::host(2), Box::new(model), Box::<Ideal>::default());
+        let heard = Heard::default();
+        let next_at = Instant::ZERO;
+        world.add(Toy { end: a, every: every[0], next_at, left, heard: heard.clone() });
+        world.add(Toy { end: b, every: every[1], next_at, left: 0, heard: Heard::default() });
+        (world, heard)
+    }
+
+    #[test]
+    fn time_jumps_from_one_happening_to_the_next() {
+        let ms = Duration::from_millis;
+        let (world, heard) = ping_pong(ms(20), [Some(ms(50)), None], 3);
+        world.run_until(ms(1000), || heard.borrow().len() == 3).unwrap();
+        let at: Vec<_> = heard.borrow().iter().map(|at| at.as_nanos() / 1_000_000).collect();
+        assert_eq!(at, [20, 70, 120]);
+        assert!(world.turns() < 20, "{} turns", world.turns());
+        assert_eq!(world.forced_advances(), 0);
+        assert!(matches!(world.run_until(ms(1000), || false), Err(RunError::Quiet { .. })));
+        world.run_for(ms(80)).unwrap();
+        assert_eq!(world.now(), Instant::ZERO + ms(200));
+    }
+
+    #[test]
+    fn a_limit_holds_and_is_not_passed() {
+        let s = Duration::from_secs;
+        let (world, _) = ping_pong(s(3), [Some(s(100)), None], 3);
+        assert_eq!(world.run_until(s(1), || false), Err(RunError::TimeLimit { now: Instant::ZERO + s(1) }));
+        world.run_for(s(1)).unwrap();
+        assert_eq!(world.now(), Instant::ZERO + s(2));
+    }
+
+    /// Two nodes on a wire without delay that never stop talking cannot stop the clock.
+    #[test]
+    fn an_endless_instant_ends() {
+        let (world, heard) = ping_pong(Duration::ZERO, [None, None], 0);
+        let end = world.network().link(
+            EndConfig::host(3),
+            EndConfig::host(4),
+            Box::<Ideal>::default(),
+            Box::<Ideal>::default(),
+        );
+        let (mut starter, echo) = end;
+        let mut frame = starter.pool().alloc().unwrap();
+        assert!(frame.extend_from_slice(&[0; 60]));
+        starter.tx_burst(&mut vec![frame]).unwrap();
+        for end in [starter, echo] {
+            world.add(Toy { end, every: None, next_at: Instant::ZERO, left: 0, heard: heard.clone() });
+        }
+        world.run_until(Duration::from_millis(1), || world.now() > Instant::ZERO).unwrap();
+        assert_eq!((world.now().as_nanos(), world.forced_advances()), (1000, 1));
+        assert!(heard.borrow().len() >= TURNS_AN_INSTANT_MAX as usize);
+    }
+
+    #[test]
+    fn a_node_cannot_run_its_own_world() {
+        struct Nested(World, Rc<Cell<Option<RunError>>>);
+        impl Node for Nested {
+            fn turn(&mut self, _now: Instant) -> bool {
+                self.1.set(self.0.run_until(Duration::from_secs(1), || true).err());
+                self.1.set(self.0.run_for(Duration::from_secs(1)).err());
+                false
+            }
+            fn next_deadline(&self) -> Option<Instant> {
+                None
+            }
+        }
+        let (world, said) = (World::new(Network::new()), Rc::default());
+        world.add(Nested(world.clone(), Rc::clone(&said)));
+        assert_eq!(world.step(), Step::Quiet);
+        assert_eq!(said.get(), Some(RunError::Nested));
+    }
+}
