@@ -59,7 +59,8 @@ impl Tap {
             slot_bytes: pool.slot_bytes.max(frame_bytes + pool.headroom),
             ..pool
         };
-        let pool = FramePool::new(grown(config.pool, mtu + ETHERNET_BYTES_MAX));
+        // A byte more than the largest, because what fills all room may be a part.
+        let pool = FramePool::new(grown(config.pool, mtu + ETHERNET_BYTES_MAX + 1));
         let large_pool = config.offloads.then(|| FramePool::new(grown(config.large_pool, LARGE_BYTES_MAX)));
         Self {
             tun,
@@ -267,7 +268,7 @@ fn count(counter: &Cell<u64>, n: u64) {
 
 /// An Ethernet header and one VLAN tag.
 const ETHERNET_BYTES_MAX: u32 = 18;
-/// The largest IP packet with its Ethernet header; a byte more, so that it does not fill its slot.
+/// The largest IP packet with its Ethernet header, and that byte.
 const LARGE_BYTES_MAX: u32 = 65_535 + ETHERNET_BYTES_MAX + 1;
 /// Frames written a turn: the kernel takes what it is given, so the bound is ours, to let the lane go on.
 const TX_BURST_FRAMES: usize = 256;
