@@ -11,9 +11,11 @@ use super::claim::Encapsulation;
 use super::drops::DropReason;
 use super::header::{DONT_FRAGMENT, IpFields};
 use super::netif::Netif;
-use super::path::{Hop, Path, PathId};
+use super::path::{Hop, Path, PathId, PathInfo};
+use super::route::RouteError;
 use super::udp::{UDP_CHECKSUM_FIELD, UDP_HEADER_BYTES};
 use super::{Net, cut};
+use crate::addr::Ip;
 use crate::frame::{Frame, FramePool};
 use crate::simd;
 use crate::time::Instant;
@@ -208,6 +210,21 @@ impl<'a> TxBatch<'a> {
     pub fn room(&self, path: PathId) -> usize {
         let netif = self.net.paths.get(path).and_then(|path| self.net.netifs.get(usize::from(path.netif)));
         netif.filter(|netif| netif.up).map_or(0, |netif| netif.room.saturating_sub(netif.outbox.len()))
+    }
+
+    /// The path to `remote`, from `local` if given: for answers to strangers, and for a path a datagram. It is kept only
+    /// while it is used often; a flow keeps its own by `Context::set_path`.
+    ///
+    /// # Errors
+    /// As [`Net::path`](super::Net::path).
+    pub fn path(&mut self, local: Option<Ip>, remote: Ip) -> Result<PathId, RouteError> {
+        self.net.path(self.now, local, remote)
+    }
+
+    /// What is known of a path; `None` if it is gone.
+    #[must_use]
+    pub fn path_info(&self, path: PathId) -> Option<PathInfo> {
+        self.net.path_info(path)
     }
 
     /// Largest IP packet of `path`, bytes; `None` if the path is gone.

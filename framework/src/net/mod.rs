@@ -376,6 +376,12 @@ impl Net {
         frames.append(self.outbox(NetifId::LOOPBACK));
     }
 
+    /// Whether any interface would take a frame: if not, building packets is in vain.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.netifs.iter().any(|netif| netif.up && netif.outbox.len() < netif.room)
+    }
+
     /// Whether [`loopback`](Self::loopback) has something.
     #[must_use]
     pub fn has_loopback(&self) -> bool {

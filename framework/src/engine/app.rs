@@ -1,0 +1,259 @@
+//! The application's side of an engine: opening, listening, accepting, events. What `socket`'s handles are made of; a
+//! program that wants no handles drives this directly.
+
+use super::FlowId;
+use super::core::Core;
+use super::listen::PortId;
+use crate::addr::{Endpoint, Ip};
+use crate::net::{Claim, Net, PathInfo};
+use crate::socket::{AppOp, Ready, Wakers};
+use crate::transport::{End, FlowError, LaneParts, Open, Transport};
+
+/// Why a flow could not be opened is what it can end with, too.
+pub type OpenError = FlowError;
+
+/// Something the application may want to act on. Level is what counts: an event says "look again".
+#[derive(Debug)]
+pub enum EngineEvent<N> {
+    /// Flows wait at a listener.
+    Acceptable(PortId),
+    /// Something may be possible on a flow.
+    Ready(FlowId, Ready),
+    /// The protocol's own notice.
+    Notice(Option<FlowId>, N),
+}
+
+impl<T: Transport> Core<T> {
+    /// Takes new flows at `local`; its address may be [`Ip::ANY`], its port 0 (one is chosen).
+    ///
+    /// # Errors
+    /// [`FlowError::InUse`], [`FlowError::NoPort`]; [`FlowError::Unreachable`] if the address is not ours.
+    pub fn listen(&mut self, net: &mut Net, local: Endpoint, backlog: u32) -> Result<PortId, FlowError> {
+        let local = self.take_port(net, local, Endpoint::default())?;
+        match self.ports.add(local, backlog.max(1)) {
+            Some(port) => Ok(port),
+            None => {
+                self.give_port_back(net, local.port);
+                Err(FlowError::InUse)
+            }
+        }
+    }
+
+    /// Where a listener listens.
+    #[must_use]
+    pub fn listener(&self, port: PortId) -> Option<crate::transport::Listener> {
+        self.ports.get(port).map(|port| port.listener)
+    }
+
+    /// Stops listening; flows that wait are aborted.
+    pub fn stop_listening(&mut self, lane: &mut LaneParts, net: &mut Net, port: PortId) {
+        let Some(port) = self.ports.remove(port) else { return };
+        self.give_port_back(net, port.listener.local.port);
+        for flow in port.queue {
+            self.app(lane, net, flow, AppOp::Abort);
+            self.let_go(lane, net, flow);
+        }
+    }
+
+    /// The flow that waits longest at a listener.
+    pub fn accept(&mut self, port: PortId) -> Option<FlowId> {
+        let port = self.ports.get_mut(port)?;
+        let Some(flow) = port.queue.pop_front() else {
+            port.told = false;
+            return None;
+        };
+        port.listener.queued = port.queue.len() as u32;
+        if port.queue.is_empty() {
+            port.told = false;
+        }
+        if let Some(slot) = self.slot_mut(flow) {
+            slot.head.queued = false;
+            // Whatever came while it waited is news to whoever has it now.
+            self.emit(flow.index, Ready::READABLE | Ready::WRITABLE);
+        }
+        Some(flow)
+    }
+
+    /// Opens a flow to `remote`, from `local` if given (its port may be 0, its address [`Ip::ANY`]).
+    ///
+    /// # Errors
+    /// See [`FlowError`]: no route, no port, taken, limits, or not what this transport does.
+    pub fn connect(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        local: Option<Endpoint>,
+        remote: Endpoint,
+    ) -> Result<FlowId, FlowError> {
+        if remote.ip.is_unspecified() {
+            return Err(FlowError::Unreachable);
+        }
+        let wanted = local.unwrap_or_default();
+        let source = (!wanted.ip.is_unspecified()).then_some(wanted.ip);
+        let path = net.path(lane.now, source, remote.ip).map_err(|_| FlowError::Unreachable)?;
+        let info = net.path_info(path).ok_or(FlowError::Unreachable)?;
+        let local = self.take_port_to(net, Endpoint::new(info.local, wanted.port), remote, Some(info))?;
+        let open = Open { local, remote, path: Some(info) };
+        let opened = self.with_lane(lane, |transport, cx| transport.connect(cx, &open));
+        let flow = opened.and_then(|opened| self.insert(lane, net, opened, Some(path), None));
+        self.own_port(net, flow, local.port)
+    }
+
+    /// A flow without a peer at `local`: a bound datagram socket.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn bind(&mut self, lane: &mut LaneParts, net: &mut Net, local: Endpoint) -> Result<FlowId, FlowError> {
+        let local = self.take_port(net, local, Endpoint::default())?;
+        let open = Open { local, remote: Endpoint::default(), path: None };
+        let opened = self.with_lane(lane, |transport, cx| transport.bind(cx, &open));
+        let flow = opened.and_then(|opened| self.insert(lane, net, opened, None, None));
+        self.own_port(net, flow, local.port)
+    }
+
+    /// An operation of the application on a flow whose protocol is not over. `false` if it is.
+    pub fn app(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId, op: AppOp<T::Op>) -> bool {
+        if self.slot(flow).is_none() {
+            return false;
+        }
+        let done = self.with(lane, net, flow.index, |transport, cx, conn, io, _| transport.on_app(cx, conn, io, op));
+        self.serve_wakes();
+        done.is_some()
+    }
+
+    /// What the application sees of a flow, until it is detached.
+    #[inline]
+    pub fn io(&mut self, flow: FlowId) -> Option<&mut T::Io> {
+        self.slot_mut(flow).map(|slot| &mut slot.io)
+    }
+
+    /// Reads a flow's protocol state.
+    pub fn inspect<R>(&self, flow: FlowId, look: impl FnOnce(&T, &T::Conn) -> R) -> Option<R> {
+        let conn = self.slot(flow)?.conn.as_ref()?;
+        Some(look(&self.transport, conn))
+    }
+
+    /// The two ends of a flow, ours first; `None` once its protocol is over.
+    #[must_use]
+    pub fn endpoints(&self, flow: FlowId) -> Option<(Endpoint, Endpoint)> {
+        let slot = self.slot(flow)?;
+        Some(self.transport.endpoints(&slot.head.key, slot.conn.as_ref()?))
+    }
+
+    /// Whether the flow's protocol is over, and with what error. `None` while it lives.
+    #[must_use]
+    pub fn ended(&self, flow: FlowId) -> Option<Option<FlowError>> {
+        match self.slot(flow) {
+            Some(slot) if slot.conn.is_some() => None,
+            Some(slot) => Some(slot.head.error),
+            None => Some(Some(FlowError::Closed)),
+        }
+    }
+
+    /// The application lets go of a flow: it is closed in good order behind its back ([`AppOp::Close`]), and its place is
+    /// free when the protocol is done.
+    pub fn let_go(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId) {
+        let Some(slot) = self.slot_mut(flow) else { return };
+        slot.head.attached = false;
+        slot.head.queued = false;
+        if slot.conn.is_none() {
+            return self.free_slot(lane, flow.index);
+        }
+        self.with(lane, net, flow.index, |transport, cx, conn, io, _| transport.on_app(cx, conn, io, AppOp::Close));
+        self.serve_wakes();
+    }
+
+    /// Ends a flow at once without a word to the peer.
+    pub fn kill(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId) {
+        if self.slot(flow).is_some() {
+            self.finish(lane, net, flow.index, End::Closed(Some(FlowError::Aborted)));
+        }
+    }
+
+    /// Moves what happened into `events`. A flow appears once, with all that happened to it.
+    pub fn take_events(&mut self, events: &mut Vec<EngineEvent<T::Notice>>) {
+        for port in self.acceptable.drain(..) {
+            events.push(EngineEvent::Acceptable(port));
+        }
+        for flow in self.events.drain(..) {
+            let Some(Some(slot)) = self.slots.get_mut(flow.index as usize) else { continue };
+            if slot.head.generation == flow.generation {
+                events.push(EngineEvent::Ready(flow, std::mem::replace(&mut slot.head.events, Ready::NONE)));
+            }
+        }
+        for (flow, notice) in self.local.notices.drain(..) {
+            events.push(EngineEvent::Notice(flow, notice));
+        }
+    }
+
+    /// Wakers of asynchronous tasks.
+    pub fn wakers(&mut self) -> &mut Wakers {
+        &mut self.wakers
+    }
+
+    /// Keys in the table: flows, their aliases and remnants.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.local.demux.len()
+    }
+
+    /// A local endpoint with a port: the one asked for, or an ephemeral one.
+    fn take_port(&mut self, net: &mut Net, local: Endpoint, remote: Endpoint) -> Result<Endpoint, FlowError> {
+        if !local.ip.is_unspecified() && !net.is_local(local.ip) {
+            return Err(FlowError::Unreachable);
+        }
+        let ip = if local.ip.is_unspecified() { Ip::ANY } else { local.ip };
+        self.take_port_to(net, Endpoint::new(ip, local.port), remote, None)
+    }
+
+    fn take_port_to(
+        &mut self,
+        net: &mut Net,
+        local: Endpoint,
+        remote: Endpoint,
+        path: Option<PathInfo>,
+    ) -> Result<Endpoint, FlowError> {
+        let port = if local.port != 0 {
+            local.port
+        } else {
+            let Self { ephemeral, ports, transport, local: engine, claim, .. } = self;
+            let in_udp = *claim == Claim::Udp;
+            let udp = net.udp_ports();
+            let taken = |port: u16| {
+                let open = Open { local: Endpoint::new(local.ip, port), remote, path };
+                ports.uses_port(port)
+                    || in_udp && udp.lookup(port).is_some()
+                    || transport.tuple_key(&open).is_some_and(|key| engine.demux.get(&key).is_some())
+            };
+            ephemeral.next(local.ip, remote, taken).ok_or(FlowError::NoPort)?
+        };
+        if self.claim == Claim::Udp && net.udp_ports().claim(port, self.local.index).is_err() {
+            return Err(FlowError::InUse);
+        }
+        Ok(Endpoint::new(local.ip, port))
+    }
+
+    fn give_port_back(&mut self, net: &mut Net, port: u16) {
+        if self.claim == Claim::Udp {
+            net.udp_ports().release(port, self.local.index);
+        }
+    }
+
+    /// Ties a claimed port to the flow that it was claimed for, or gives it back.
+    fn own_port(&mut self, net: &mut Net, flow: Result<FlowId, FlowError>, port: u16) -> Result<FlowId, FlowError> {
+        match flow {
+            Ok(flow) => {
+                if self.claim == Claim::Udp
+                    && let Some(slot) = self.slot_mut(flow)
+                {
+                    slot.head.udp_port = port;
+                }
+                Ok(flow)
+            }
+            Err(error) => {
+                self.give_port_back(net, port);
+                Err(error)
+            }
+        }
+    }
+}

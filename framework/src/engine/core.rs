@@ -1,0 +1,384 @@
+//! The engine's state, and the one way into a flow: [`Core::with`] borrows transport and flow for one call and applies
+//! what the call asked for.
+
+use std::sync::Arc;
+
+use super::demux::Place;
+use super::flow::Slot;
+use super::listen::Ports;
+use super::local::Local;
+use super::ready::ReadyList;
+use super::receive::Scratch;
+use super::remnant::{RemnantSlot, Remnants};
+use super::{FlowId, Head, PortId};
+use crate::addr::Endpoint;
+use crate::net::{Claim, DropReason, NeighbourId, Net, PathId};
+use crate::observe::{Event, FlowRef};
+use crate::socket::{FlowIo, Ready, Wakers};
+use crate::time::Instant;
+use crate::toolkit::{Entry as WheelEntry, PortPicker, Wheel};
+use crate::transport::{Class, Context, End, FlowError, LaneCx, LaneInfo, LaneParts, Opened, Transport};
+
+/// Bounds of an engine.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineLimits {
+    /// Flows; more are refused.
+    pub flows_max: usize,
+    /// Remnants; more are forgotten at once.
+    pub remnants_max: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self { flows_max: 4 << 20, remnants_max: 1 << 20 }
+    }
+}
+
+/// One transport on one lane, with all its flows.
+pub struct Core<T: Transport> {
+    pub(super) transport: T,
+    pub(super) claim: Claim,
+    pub(super) limits: EngineLimits,
+    pub(super) slots: Vec<Option<Slot<T>>>,
+    pub(super) free: Vec<u32>,
+    generation: u32,
+    pub(super) remnants: Remnants<T::Key, T::Remnant>,
+    pub(super) local: Local<T>,
+    pub(super) ports: Ports,
+    pub(super) ephemeral: PortPicker,
+    pub(super) ready: [ReadyList; 3],
+    pub(super) wheel: Wheel,
+    pub(super) pacing: Wheel,
+    pub(super) due: Vec<WheelEntry>,
+    /// Flows that wait for a neighbour.
+    pub(super) parked: Vec<(NeighbourId, FlowId)>,
+    pub(super) settling: Vec<u32>,
+    pub(super) events: Vec<FlowId>,
+    pub(super) acceptable: Vec<PortId>,
+    pub(super) wakers: Wakers,
+    pub(super) scratch: Scratch<T>,
+}
+
+impl<T: Transport> Core<T> {
+    /// An engine for `transport`, with its flows to come.
+    #[must_use]
+    pub fn new(config: T::Config, shared: Arc<T::Shared>, info: LaneInfo, limits: EngineLimits) -> Self {
+        Self {
+            claim: T::claim(&config),
+            transport: T::new(config, shared, info),
+            limits,
+            slots: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            remnants: Remnants::default(),
+            local: Local::new(info.seed),
+            ports: Ports::default(),
+            ephemeral: PortPicker::new((info.seed, info.seed.rotate_left(32))),
+            ready: Default::default(),
+            wheel: Wheel::new(Wheel::TIMER_SHIFT),
+            pacing: Wheel::new(Wheel::PACING_SHIFT),
+            due: Vec::new(),
+            parked: Vec::new(),
+            settling: Vec::new(),
+            events: Vec::new(),
+            acceptable: Vec::new(),
+            wakers: Wakers::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// The transport.
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, flow: FlowId) -> Option<&Slot<T>> {
+        let slot = self.slots.get(flow.index as usize)?.as_ref()?;
+        (slot.head.generation == flow.generation).then_some(slot)
+    }
+
+    #[inline]
+    pub(super) fn slot_mut(&mut self, flow: FlowId) -> Option<&mut Slot<T>> {
+        let slot = self.slots.get_mut(flow.index as usize)?.as_mut()?;
+        (slot.head.generation == flow.generation).then_some(slot)
+    }
+
+    /// Runs transport code on one flow, then applies what it asked for. `None` if the flow is gone or its protocol is
+    /// over.
+    #[inline]
+    pub(super) fn with<R>(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        index: u32,
+        call: impl FnOnce(&mut T, &mut Context<'_, T>, &mut T::Conn, &mut T::Io, &mut Net) -> R,
+    ) -> Option<R> {
+        let slot = self.slots.get_mut(index as usize)?.as_mut()?;
+        let conn = slot.conn.as_mut()?;
+        let id = FlowId { index, generation: slot.head.generation };
+        let LaneParts { now, mem, rng, observers, drops } = lane;
+        let mut cx = Context {
+            lane: LaneCx { now: *now, mem, rng, observers, drops, local: &mut self.local },
+            id,
+            head: &mut slot.head,
+            want: 0,
+            settle: false,
+            emit: Ready::NONE,
+            end: None,
+        };
+        let result = call(&mut self.transport, &mut cx, conn, &mut slot.io, net);
+        let Context { want, settle, emit, end, .. } = cx;
+        let head = &mut slot.head;
+        if settle && !head.settling {
+            head.settling = true;
+            self.settling.push(index);
+        }
+        let wanted = want & !(head.ready | head.parked | head.paced);
+        if wanted != 0 {
+            head.ready |= wanted;
+            for (class, list) in self.ready.iter_mut().enumerate() {
+                if wanted & 1 << class != 0 {
+                    list.push(index, 0);
+                }
+            }
+        }
+        if head.due < head.wheel_at {
+            head.wheel_at = head.due;
+            self.wheel.insert(head.due, WheelEntry { index, generation: id.generation, kind: TIMER_FLOW });
+        }
+        if emit != Ready::NONE {
+            self.emit(index, emit);
+        }
+        if !self.local.path_moves.is_empty() {
+            self.move_paths(net);
+        }
+        if let Some(end) = end {
+            self.finish(lane, net, index, end);
+        }
+        Some(result)
+    }
+
+    /// Runs transport code that concerns the lane.
+    pub(super) fn with_lane<R>(
+        &mut self,
+        lane: &mut LaneParts,
+        call: impl FnOnce(&mut T, &mut LaneCx<'_, T>) -> R,
+    ) -> R {
+        let LaneParts { now, mem, rng, observers, drops } = lane;
+        let mut cx = LaneCx { now: *now, mem, rng, observers, drops, local: &mut self.local };
+        call(&mut self.transport, &mut cx)
+    }
+
+    /// Tells the application, once per turn and flow.
+    pub(super) fn emit(&mut self, index: u32, ready: Ready) {
+        let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
+        let id = FlowId { index, generation: slot.head.generation };
+        self.wakers.wake(id, ready);
+        if slot.head.queued || !slot.head.attached {
+            return; // `accept` reports whatever is there by then; nobody looks any more
+        }
+        if slot.head.events == Ready::NONE {
+            self.events.push(id);
+        }
+        slot.head.events = slot.head.events | ready;
+    }
+
+    fn move_paths(&mut self, net: &mut Net) {
+        for (from, to) in self.local.path_moves.drain(..) {
+            net.hold(to);
+            if let Some(from) = from {
+                net.release(from);
+            }
+        }
+    }
+
+    /// A new flow, or the parts back if the lane's limit is reached or the key is taken.
+    pub(super) fn insert(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        flow: Opened<T>,
+        path: Option<PathId>,
+        port: Option<PortId>,
+    ) -> Result<FlowId, FlowError> {
+        let Opened { key, mut conn, mut io } = flow;
+        let full = self.slots.len() - self.free.len() >= self.limits.flows_max;
+        self.generation = self.generation.wrapping_add(1).max(1);
+        let index = self.free.last().copied().unwrap_or(self.slots.len() as u32);
+        let id = FlowId { index, generation: self.generation };
+        if full || !self.local.demux.insert(key, Place::Flow(id)) {
+            self.transport.release(&mut conn);
+            io.release(&mut lane.mem);
+            return Err(if full { FlowError::NoMemory } else { FlowError::InUse });
+        }
+        if let Some(path) = path {
+            net.hold(path);
+        }
+        let (local, remote) = self.transport.endpoints(&key, &conn);
+        let slot = Slot { head: Head::new(key, self.generation, path, port), conn: Some(conn), io };
+        match self.free.pop().and_then(|index| self.slots.get_mut(index as usize)) {
+            Some(place) => *place = Some(slot),
+            None => self.slots.push(Some(slot)),
+        }
+        self.wake_flow(id, Class::Control, 0);
+        let engine = self.local.index.0;
+        lane.observers.emit(lane.now, || Event::FlowOpened {
+            engine: T::NAME,
+            flow: FlowRef { engine, index: id.index, generation: id.generation },
+            local,
+            remote,
+        });
+        Ok(id)
+    }
+
+    /// Puts a flow on a ready list, unless it stands there or waits for something else.
+    pub(super) fn wake_flow(&mut self, flow: FlowId, class: Class, rank: u64) {
+        let Some(slot) = self.slot_mut(flow) else { return };
+        let head = &mut slot.head;
+        if (head.ready | head.parked | head.paced) & class.bit() == 0 {
+            head.ready |= class.bit();
+            if let Some(list) = self.ready.get_mut(class as usize) {
+                list.push(flow.index, rank);
+            }
+        }
+    }
+
+    /// Serves the wake-ups that calls left behind.
+    pub(super) fn serve_wakes(&mut self) {
+        if self.local.wake.is_empty() {
+            return;
+        }
+        let mut wake = std::mem::take(&mut self.local.wake);
+        for (flow, class, rank) in wake.drain(..) {
+            self.wake_flow(flow, class, rank);
+        }
+        self.local.wake = wake;
+    }
+
+    /// The protocol is done with a flow. The place stays while the application holds it, for what it has yet to read.
+    pub(super) fn finish(&mut self, lane: &mut LaneParts, net: &mut Net, index: u32, end: End<T>) {
+        let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
+        let Some(mut conn) = slot.conn.take() else { return };
+        let id = FlowId { index, generation: slot.head.generation };
+        let (key, path) = (slot.head.key, slot.head.path.take());
+        let udp_port = std::mem::take(&mut slot.head.udp_port);
+        let attached = slot.head.attached;
+        self.transport.release(&mut conn);
+        if self.local.has_aliases() {
+            self.local.remove_aliases(id);
+        }
+        if udp_port != 0 {
+            net.udp_ports().release(udp_port, self.local.index);
+        }
+        let error = match end {
+            End::Closed(error) => {
+                self.local.demux.remove(&key);
+                if let Some(path) = path {
+                    net.release(path);
+                }
+                error
+            }
+            End::Retired(remnant, until) => {
+                // The remnant takes over the flow's hold on its path.
+                self.local.demux.remove(&key);
+                if !self.park(key, remnant, until, path, None)
+                    && let Some(path) = path
+                {
+                    net.release(path);
+                }
+                None
+            }
+        };
+        let engine = self.local.index.0;
+        lane.observers.emit(lane.now, || Event::FlowClosed {
+            engine: T::NAME,
+            flow: FlowRef { engine, index: id.index, generation: id.generation },
+            reason: error.map_or("closed", FlowError::name),
+        });
+        if let Some(Some(slot)) = self.slots.get_mut(index as usize) {
+            slot.head.error = error;
+        }
+        if attached {
+            self.emit(index, Ready::CLOSED | Ready::READABLE | Ready::WRITABLE);
+        } else {
+            self.free_slot(lane, index);
+        }
+    }
+
+    pub(super) fn free_slot(&mut self, lane: &mut LaneParts, index: u32) {
+        if let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) {
+            slot.io.release(&mut lane.mem);
+            self.wakers.forget(FlowId { index, generation: slot.head.generation });
+            self.free.push(index);
+        }
+    }
+
+    /// Keeps a remnant. `false` if there are too many, or its key is taken: it is forgotten.
+    pub(super) fn park(
+        &mut self,
+        key: T::Key,
+        remnant: T::Remnant,
+        until: Instant,
+        path: Option<PathId>,
+        port: Option<PortId>,
+    ) -> bool {
+        if self.remnants.len() >= self.limits.remnants_max || self.local.demux.get(&key).is_some() {
+            return false;
+        }
+        let slot = RemnantSlot { key, remnant, generation: 0, port, path, until, wheel_at: until };
+        let index = self.remnants.insert(slot);
+        let generation = self.remnants.get_mut(index).map_or(0, |slot| slot.generation);
+        self.wheel.insert(until, WheelEntry { index, generation, kind: TIMER_REMNANT });
+        if let Some(port) = port.and_then(|port| self.ports.get_mut(port)) {
+            port.listener.half_open += 1;
+        }
+        self.local.demux.insert(key, Place::Remnant(index))
+    }
+
+    /// Frees the place of a remnant that was taken out, and what it held.
+    pub(super) fn forget_remnant(&mut self, net: &mut Net, index: u32, slot: RemnantSlot<T::Key, T::Remnant>) {
+        self.local.demux.remove(&slot.key);
+        self.remnants.forget(index);
+        self.uncount_half_open(slot.port);
+        if let Some(path) = slot.path {
+            net.release(path);
+        }
+    }
+
+    pub(super) fn uncount_half_open(&mut self, port: Option<PortId>) {
+        if let Some(port) = port.and_then(|port| self.ports.get_mut(port)) {
+            port.listener.half_open = port.listener.half_open.saturating_sub(1);
+        }
+    }
+
+    /// Puts a new flow into its listener's queue.
+    pub(super) fn enqueue(&mut self, flow: FlowId, port: Option<PortId>) {
+        let Some(id) = port else { return };
+        let Some(port) = self.ports.get_mut(id) else { return };
+        port.queue.push_back(flow);
+        port.listener.queued = port.queue.len() as u32;
+        if !port.told {
+            port.told = true;
+            self.acceptable.push(id);
+        }
+        self.wakers.wake_port(id);
+        if let Some(slot) = self.slot_mut(flow) {
+            slot.head.queued = true;
+        }
+    }
+
+    pub(super) fn count(&mut self, lane: &mut LaneParts, reason: DropReason) {
+        lane.drops.add(reason);
+        lane.observers.emit(lane.now, || Event::Dropped { reason: reason.0 });
+    }
+
+    /// The listener for a packet's destination.
+    pub(super) fn listener_for(&self, ip: crate::addr::Ip, port: u16) -> Option<PortId> {
+        self.ports.find(Endpoint::new(ip, port))
+    }
+}
+
+/// Kinds of wheel entries.
+pub(super) const TIMER_FLOW: u8 = 0;
+pub(super) const TIMER_REMNANT: u8 = 1;

@@ -1,0 +1,346 @@
+//! One burst: parse everything, look everything up, chain the packets of one flow into a run, call once per flow.
+//!
+//! Packets that nobody knows are decided in the order of arrival and looked up *again* first, because an earlier packet of
+//! the same burst may have made their flow. What is left of a run whose flow ended is judged anew, too. So a burst has
+//! the effect of its packets coming one by one.
+
+use super::core::Core;
+use super::demux::Place;
+use super::{FlowId, PortId};
+use crate::addr::Endpoint;
+use crate::net::{Net, Packet, PathId, Unreachable};
+use crate::transport::run::{Item, NO_ITEM};
+use crate::transport::{LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict};
+
+/// Reused from burst to burst: nothing here allocates once it has grown.
+pub(super) struct Scratch<T: Transport> {
+    parsed: Vec<Option<Found<T>>>,
+    items: Vec<Item<T::Meta>>,
+    runs: Vec<RunHead>,
+}
+
+struct Found<T: Transport> {
+    parsed: Parsed<T::Key, T::Meta>,
+    hash: u64,
+    place: Option<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct RunHead {
+    flow: FlowId,
+    first: u16,
+    last: u16,
+}
+
+impl<T: Transport> Default for Scratch<T> {
+    fn default() -> Self {
+        Self { parsed: Vec::new(), items: Vec::new(), runs: Vec::new() }
+    }
+}
+
+impl<T: Transport> Core<T> {
+    /// See the module. `packets` is left empty.
+    pub(super) fn receive_burst(&mut self, lane: &mut LaneParts, net: &mut Net, packets: &mut Vec<Option<Packet>>) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        // A run's links are 16 bits; a lane's bursts are far smaller.
+        packets.truncate(usize::from(NO_ITEM));
+        self.parse_all(lane, packets, &mut scratch);
+        self.look_up_all(&mut scratch);
+        self.link_runs(lane, net, packets, &mut scratch);
+        for at in 0..scratch.runs.len() {
+            let Some(&run) = scratch.runs.get(at) else { break };
+            self.call_run(lane, net, packets, &mut scratch, run);
+        }
+        packets.clear();
+        scratch.parsed.clear();
+        scratch.items.clear();
+        scratch.runs.clear();
+        self.scratch = scratch;
+        self.serve_wakes();
+    }
+
+    fn parse_all(&mut self, lane: &mut LaneParts, packets: &mut [Option<Packet>], scratch: &mut Scratch<T>) {
+        for place in packets.iter_mut() {
+            let Some(packet) = place else {
+                scratch.parsed.push(None);
+                continue;
+            };
+            match self.transport.parse(packet) {
+                Ok(parsed) => {
+                    let hash = match scratch.parsed.last() {
+                        // Trains of one flow are common: hash once.
+                        Some(Some(last)) if last.parsed.key == parsed.key => last.hash,
+                        _ => self.local.demux.hash(&parsed.key),
+                    };
+                    scratch.parsed.push(Some(Found { parsed, hash, place: None }));
+                }
+                Err(reason) => {
+                    *place = None;
+                    scratch.parsed.push(None);
+                    self.count(lane, reason);
+                }
+            }
+        }
+    }
+
+    fn look_up_all(&mut self, scratch: &mut Scratch<T>) {
+        let mut last: Option<(T::Key, Option<Place>)> = None;
+        for found in scratch.parsed.iter_mut().flatten() {
+            let key = found.parsed.key;
+            found.place = match last {
+                Some((last_key, place)) if last_key == key => place,
+                _ => self.local.demux.get_hashed(found.hash, &key),
+            };
+            last = Some((key, found.place));
+            if let Some(Place::Flow(flow)) = found.place
+                && let Some(slot) = self.slots.get(flow.index as usize)
+            {
+                crate::simd::prefetch(slot);
+            }
+        }
+    }
+
+    fn link_runs(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        packets: &mut [Option<Packet>],
+        scratch: &mut Scratch<T>,
+    ) {
+        let Scratch { parsed, items, runs } = scratch;
+        for (at, found) in parsed.iter().enumerate() {
+            let Some(found) = found else {
+                continue;
+            };
+            while items.len() < at {
+                // Keeps items parallel to packets: a packet that did not parse has an item that nothing links to.
+                items.push(Item { meta: found.parsed.meta, header_bytes: 0, next: NO_ITEM });
+            }
+            let Parsed { meta, header_bytes, .. } = found.parsed;
+            items.push(Item { meta, header_bytes, next: NO_ITEM });
+            let flow = match found.place {
+                Some(Place::Flow(flow)) => Some(flow),
+                _ => self.judge(lane, net, packets, at, &found.parsed),
+            };
+            if let Some(flow) = flow {
+                self.append_to_run(items, runs, flow, at as u16);
+            }
+        }
+    }
+
+    fn append_to_run(&mut self, items: &mut [Item<T::Meta>], runs: &mut Vec<RunHead>, flow: FlowId, at: u16) {
+        let next_run = runs.len();
+        let Some(slot) = self.slot_mut(flow) else { return };
+        match runs.get_mut(slot.head.run as usize) {
+            Some(run) if run.flow == flow => {
+                if let Some(last) = items.get_mut(run.last as usize) {
+                    last.next = at;
+                }
+                run.last = at;
+            }
+            _ => {
+                slot.head.run = next_run as u16;
+                runs.push(RunHead { flow, first: at, last: at });
+            }
+        }
+    }
+
+    fn call_run(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        packets: &mut [Option<Packet>],
+        scratch: &mut Scratch<T>,
+        head: RunHead,
+    ) {
+        let mut at = head.first;
+        if self.slot(head.flow).is_some() {
+            let items = &mut scratch.items;
+            self.with(lane, net, head.flow.index, |transport, cx, conn, io, _| {
+                let mut run = Run { items, packets, at };
+                transport.on_run(cx, conn, io, &mut run);
+                at = run.at;
+            });
+        }
+        let ended = self.slot(head.flow).is_none_or(|slot| slot.conn.is_none());
+        while at != NO_ITEM {
+            let Some(next) = scratch.items.get(at as usize).map(|item| item.next) else { break };
+            if ended {
+                self.judge_alone(lane, net, packets, scratch, at);
+            } else if let Some(place) = packets.get_mut(at as usize) {
+                *place = None;
+            }
+            at = next;
+        }
+    }
+
+    /// A packet that outlived the flow of its run: a run of its own.
+    fn judge_alone(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        packets: &mut [Option<Packet>],
+        scratch: &mut Scratch<T>,
+        at: u16,
+    ) {
+        if let Some(item) = scratch.items.get_mut(at as usize) {
+            item.next = NO_ITEM;
+        }
+        let Some(Some(found)) = scratch.parsed.get(at as usize) else { return };
+        let parsed = found.parsed;
+        let Some(flow) = self.judge(lane, net, packets, at as usize, &parsed) else { return };
+        let items = &mut scratch.items;
+        self.with(lane, net, flow.index, |transport, cx, conn, io, _| {
+            transport.on_run(cx, conn, io, &mut Run { items, packets, at });
+        });
+    }
+
+    /// Decides on one packet with no known flow. Returns the flow that is to get it.
+    fn judge(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        packets: &mut [Option<Packet>],
+        at: usize,
+        parsed: &Parsed<T::Key, T::Meta>,
+    ) -> Option<FlowId> {
+        let packet = packets.get_mut(at)?.as_ref()?;
+        // Twice: a remnant may step aside for a new flow with its key.
+        for _ in 0..2 {
+            match self.find(&parsed.key) {
+                Some(Place::Flow(flow)) => return Some(flow),
+                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, parsed, packet) {
+                    Judged::Flow(flow) => return Some(flow),
+                    Judged::Again => {}
+                    Judged::Done | Judged::Refused => return None,
+                },
+                None => {
+                    return match self.judge_stranger(lane, net, parsed, packet) {
+                        Judged::Flow(flow) => Some(flow),
+                        Judged::Refused => {
+                            net.reject(lane.now, packets.get_mut(at)?.take()?, Unreachable::Port);
+                            None
+                        }
+                        Judged::Done | Judged::Again => None,
+                    };
+                }
+            }
+        }
+        None
+    }
+
+    fn find(&self, key: &T::Key) -> Option<Place> {
+        self.local.demux.get(key).or_else(|| {
+            let keys = self.transport.fallback_keys(key);
+            keys.iter().flatten().find_map(|key| self.local.demux.get(key))
+        })
+    }
+
+    fn judge_remnant(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        index: u32,
+        parsed: &Parsed<T::Key, T::Meta>,
+        packet: &Packet,
+    ) -> Judged {
+        let Some(mut slot) = self.remnants.take(index) else { return Judged::Done };
+        let listener = slot.port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
+        let verdict = self.with_lane(lane, |transport, cx| {
+            let input = RemnantInput::Packet(&parsed.meta, packet);
+            transport.on_remnant(cx, &mut slot.remnant, input, listener.as_ref())
+        });
+        match verdict {
+            Verdict::Keep { until } => {
+                self.keep_remnant(index, slot, until);
+                Judged::Done
+            }
+            Verdict::Gone => {
+                self.forget_remnant(net, index, slot);
+                Judged::Done
+            }
+            Verdict::Reopen => {
+                self.forget_remnant(net, index, slot);
+                Judged::Again
+            }
+            Verdict::Promote { conn, io, consumed } => {
+                let (key, port) = (slot.key, slot.port);
+                let path = slot.path.or_else(|| self.path_back(lane, net, packet));
+                let flow = {
+                    // The flow takes its own hold on the path before the remnant lets go.
+                    self.local.demux.remove(&key);
+                    let flow = self.insert(lane, net, Opened { key, conn, io }, path, port);
+                    self.remnants.forget(index);
+                    self.uncount_half_open(port);
+                    if let Some(path) = slot.path {
+                        net.release(path);
+                    }
+                    flow
+                };
+                self.welcome(flow.ok(), port, consumed)
+            }
+        }
+    }
+
+    fn judge_stranger(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        parsed: &Parsed<T::Key, T::Meta>,
+        packet: &Packet,
+    ) -> Judged {
+        let port = self.listener_for(packet.dst.ip, parsed.port);
+        let listener: Option<Listener> = port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
+        let answer =
+            self.with_lane(lane, |transport, cx| transport.on_unmatched(cx, &parsed.meta, packet, listener.as_ref()));
+        match answer {
+            Unmatched::Drop(reason) => {
+                self.count(lane, reason);
+                Judged::Done
+            }
+            Unmatched::Refuse(reason) => {
+                self.count(lane, reason);
+                Judged::Refused
+            }
+            Unmatched::Owed => Judged::Done,
+            Unmatched::Remnant { key, remnant, until } => {
+                let path = self.path_back(lane, net, packet);
+                if self.park(key, remnant, until, path, port)
+                    && let Some(path) = path
+                {
+                    net.hold(path);
+                }
+                Judged::Done
+            }
+            Unmatched::Accept { flow, consumed } => {
+                let path = self.path_back(lane, net, packet);
+                let flow = self.insert(lane, net, flow, path, port).ok();
+                self.welcome(flow, port, consumed)
+            }
+            Unmatched::Deliver(flow) => Judged::Flow(flow),
+        }
+    }
+
+    fn welcome(&mut self, flow: Option<FlowId>, port: Option<PortId>, consumed: bool) -> Judged {
+        let Some(flow) = flow else { return Judged::Done };
+        self.enqueue(flow, port);
+        if consumed { Judged::Done } else { Judged::Flow(flow) }
+    }
+
+    /// The path by which an answer to `packet` goes.
+    fn path_back(&mut self, lane: &LaneParts, net: &mut Net, packet: &Packet) -> Option<PathId> {
+        let Endpoint { ip: local, .. } = packet.dst;
+        net.path(lane.now, Some(local), packet.src.ip).ok()
+    }
+}
+
+enum Judged {
+    /// The packet is this flow's.
+    Flow(FlowId),
+    /// It has been dealt with.
+    Done,
+    /// Look it up again.
+    Again,
+    /// Its sender is to be told that nobody takes it.
+    Refused,
+}
