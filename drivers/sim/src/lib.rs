@@ -32,6 +32,7 @@
 
 mod config;
 mod driver;
+mod host;
 mod late;
 mod model;
 mod network;

@@ -22,9 +22,9 @@ pub trait Node {
 
 /// A network and its nodes. Cloning clones the handle.
 #[derive(Clone)]
-pub struct World(Rc<Inner>);
+pub struct World(pub(crate) Rc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     network: Network,
     nodes: RefCell<Vec<Box<dyn Node>>>,
     /// Turns at the present instant, and those of them, the last, in which nothing happened.
