@@ -9,10 +9,12 @@
 //!           |<-- headroom -->|<---- bytes() ---->|<--- tailroom --->|
 //! ```
 
+mod detach;
 mod meta;
 mod pool;
 mod region;
 
+pub use detach::RemoteFrame;
 pub use meta::{Checksum, FrameMeta};
 pub use pool::{Backend, FramePool, PoolConfig};
 pub use region::{HeapRegion, Region};
@@ -164,12 +166,29 @@ impl Frame {
     #[must_use]
     pub fn lend(self) -> Lent {
         let lent = Lent { slot: self.slot, offset: self.offset, len: self.len };
-        let frame = std::mem::ManuallyDrop::new(self);
-        frame.pool.mark_lent(frame.slot);
-        // The pool's count of frames stays as it was; only the handle goes.
-        // SAFETY: `frame` is never dropped, so this is the only read of its pool handle, which is dropped here once.
-        drop(unsafe { std::ptr::read(&raw const frame.pool) });
+        self.pool.mark_lent(self.slot);
+        drop(self.into_pool());
         lent
+    }
+
+    /// Makes the frame readable on another thread, where it may be dropped, too. The pool counts it as lent until then.
+    #[must_use]
+    pub fn detach(self) -> RemoteFrame {
+        let start = self.slot as usize * self.pool.slot_len() + self.offset as usize;
+        let place = (start, self.len());
+        let (slot, meta) = (self.slot, self.meta);
+        let (region, returns) = (self.pool.region(), self.pool.returns());
+        self.pool.mark_detached(slot);
+        drop(self.into_pool());
+        RemoteFrame::new(region, returns, slot, place, meta)
+    }
+
+    /// Ends the frame without returning its slot.
+    fn into_pool(self) -> FramePool {
+        let frame = std::mem::ManuallyDrop::new(self);
+        // SAFETY: `frame` is never dropped nor used again, so its pool handle is moved out once; the other fields need no
+        // drop.
+        unsafe { std::ptr::read(&raw const frame.pool) }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The pool: who owns which slot, and the only place where slots become bytes.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::detach::Returns;
 use super::{Frame, FrameMeta, HeapRegion, Lent, Region};
 
 /// Shape of a pool of plain memory.
@@ -45,15 +47,22 @@ struct Inner {
     in_use: Cell<u32>,
     lent: Cell<u32>,
     backend: Option<RefCell<Box<dyn Backend>>>,
+    /// Slots on their way to the backend.
+    recycled: RefCell<Vec<u32>>,
+    /// Detached slots come home by this; made by the first.
+    returns: OnceCell<Arc<Returns>>,
     /// Keeps the memory behind `base` alive.
-    _region: Box<dyn Region>,
+    region: Arc<dyn Region>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Free,
     InUse,
+    /// A device holds it.
     Lent,
+    /// A `RemoteFrame` holds it. Counted as lent.
+    Detached,
 }
 
 impl FramePool {
@@ -64,7 +73,7 @@ impl FramePool {
     #[must_use]
     pub fn new(config: PoolConfig) -> Self {
         let slot_bytes = config.slot_bytes.next_multiple_of(64);
-        let region = HeapRegion::new(config.slots as usize * slot_bytes as usize);
+        let region = HeapRegion::new((config.slots as usize).saturating_mul(slot_bytes as usize));
         Self::build(Box::new(region), PoolConfig { slot_bytes, ..config }, None)
     }
 
@@ -82,7 +91,8 @@ impl FramePool {
         let PoolConfig { slots, slot_bytes, headroom } = config;
         assert!(slots > 0, "a frame pool needs at least one slot");
         assert!(headroom < slot_bytes, "headroom of {headroom} leaves nothing of slots of {slot_bytes} bytes");
-        assert!(slots as usize * slot_bytes as usize <= region.len(), "the region is smaller than its slots");
+        let bytes = (slots as usize).checked_mul(slot_bytes as usize);
+        assert!(bytes.is_some_and(|bytes| bytes <= region.len()), "the region is smaller than its slots");
         let free = if backend.is_some() { Vec::with_capacity(slots as usize) } else { (0..slots).rev().collect() };
         Self(Rc::new(Inner {
             base: region.base().as_ptr(),
@@ -94,7 +104,9 @@ impl FramePool {
             in_use: Cell::new(0),
             lent: Cell::new(0),
             backend,
-            _region: region,
+            recycled: RefCell::new(Vec::new()),
+            returns: OnceCell::new(),
+            region: Arc::from(region),
         }))
     }
 
@@ -159,7 +171,7 @@ impl FramePool {
         self.0.in_use.get() as usize
     }
 
-    /// Slots that a device holds.
+    /// Slots that a device holds, or a frame that left its lane.
     #[inline]
     #[must_use]
     pub fn lent(&self) -> usize {
@@ -186,8 +198,28 @@ impl FramePool {
         Frame { pool: self.clone(), slot, offset, len, meta: FrameMeta::default() }
     }
 
+    /// Takes home the slots of detached frames that were dropped. A dry pool does it by itself; a lane does it once a turn.
+    #[inline]
+    pub fn reclaim(&self) {
+        if let Some(returns) = self.0.returns.get()
+            && !returns.is_empty()
+        {
+            returns.take_all(|slot| {
+                debug_assert_eq!(self.0.states.get(slot as usize).map(Cell::get), Some(State::Detached));
+                self.0.lent.set(self.0.lent.get() - 1);
+                self.free_slot(slot);
+            });
+        }
+    }
+
     #[cold]
     fn refill(&self) -> Option<u32> {
+        self.reclaim();
+        // In a statement of its own, as in `alloc`.
+        let popped = self.0.free.borrow_mut().pop();
+        if popped.is_some() {
+            return popped;
+        }
         let mut backend = self.0.backend.as_ref()?.borrow_mut();
         let mut free = self.0.free.borrow_mut();
         backend.refill(&mut free, MAGAZINE_SLOTS);
@@ -201,22 +233,48 @@ impl FramePool {
 
     #[inline]
     pub(super) fn put_back(&self, slot: u32) {
-        self.set_state(slot, State::Free);
         self.0.in_use.set(self.0.in_use.get() - 1);
+        self.free_slot(slot);
+    }
+
+    #[inline]
+    fn free_slot(&self, slot: u32) {
+        self.set_state(slot, State::Free);
         let mut free = self.0.free.borrow_mut();
         free.push(slot);
-        if let Some(backend) = &self.0.backend
-            && free.len() >= 2 * MAGAZINE_SLOTS
-        {
-            backend.borrow_mut().recycle(&mut free);
-            free.clear();
+        if self.0.backend.is_some() && free.len() >= 2 * MAGAZINE_SLOTS {
+            drop(free);
+            self.recycle();
         }
+    }
+
+    /// Gives the half of the magazine that was used longest ago back to the backend.
+    #[cold]
+    fn recycle(&self) {
+        let Some(backend) = &self.0.backend else { return };
+        let mut recycled = self.0.recycled.borrow_mut();
+        recycled.extend(self.0.free.borrow_mut().drain(..MAGAZINE_SLOTS));
+        backend.borrow_mut().recycle(&mut recycled);
+        recycled.clear();
     }
 
     pub(super) fn mark_lent(&self, slot: u32) {
         self.set_state(slot, State::Lent);
         self.0.in_use.set(self.0.in_use.get() - 1);
         self.0.lent.set(self.0.lent.get() + 1);
+    }
+
+    pub(super) fn mark_detached(&self, slot: u32) {
+        self.mark_lent(slot);
+        self.set_state(slot, State::Detached);
+    }
+
+    pub(super) fn region(&self) -> Arc<dyn Region> {
+        Arc::clone(&self.0.region)
+    }
+
+    pub(super) fn returns(&self) -> Arc<Returns> {
+        Arc::clone(self.0.returns.get_or_init(|| Arc::new(Returns::new(self.0.slots))))
     }
 
     #[inline]

@@ -8,8 +8,11 @@ use std::ptr::NonNull;
 /// # Safety
 /// For as long as the value lives, `base()` returns the same pointer, `len()` the same number, and the `len()` bytes
 /// from `base()` are initialised and valid for reads and writes. No safe code of the implementor reads or writes them
-/// while a `FramePool` built on the region exists, save through slots that the pool has lent.
-pub unsafe trait Region {
+/// while a `FramePool` built on the region exists, save through slots that the pool has lent, nor while a detached frame
+/// of such a pool exists.
+///
+/// The last owner, which drops it, may be another thread: whoever holds a detached frame. Hence `Send` and `Sync`.
+pub unsafe trait Region: Send + Sync {
     /// First byte, aligned to at least 64.
     fn base(&self) -> NonNull<u8>;
     /// Bytes.
@@ -55,6 +58,12 @@ unsafe impl Region for HeapRegion {
         self.layout.size()
     }
 }
+
+// SAFETY: it owns a block of the global allocator, which any thread may free.
+unsafe impl Send for HeapRegion {}
+
+// SAFETY: shared, it gives out an address and a length and touches no bytes.
+unsafe impl Sync for HeapRegion {}
 
 impl Drop for HeapRegion {
     fn drop(&mut self) {
