@@ -5,6 +5,10 @@
 //! a [`LinkModel`]: [`StandardLink`] draws rate, queue, loss, duplication, reordering and corruption from a seed, and
 //! a test that wants a particular misfortune writes a model of its own (any closure will do).
 //!
+//! A [`World`] drives hosts and other nodes on a network: it gives turns until nothing moves and then lets the clock jump,
+//! so that an hour takes what its packets take. [`LateDriver`] puts memory that behaves as AF_XDP's and DPDK's behind an
+//! end.
+//!
 //! The same seed and the same calls give the same frames at the same instants, always. Nothing here reads a clock,
 //! sleeps, or needs an operating system.
 //!

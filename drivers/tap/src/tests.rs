@@ -1,12 +1,17 @@
 //! Against the kernel, in a network namespace of their own: `unshare -rn` before the test binary, `--ignored` behind it.
 
+use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use burstlane::addr::Mac;
+use burstlane::addr::{Ip, Mac};
 use burstlane::driver::{Driver, DriverError};
 use burstlane::frame::{Checksum, Frame};
+use burstlane::lane::{Lane, LaneConfig};
+use burstlane::net::InterfaceConfig;
+use burstlane::runtime::RealTime;
+use burstlane::socket::Host;
 
 use super::*;
 
@@ -148,6 +153,30 @@ fn udp(to: Mac, payload: &[u8]) -> Vec<u8> {
     bytes.extend(pseudo.to_be_bytes());
     bytes.extend(payload);
     bytes
+}
+
+/// The whole way up and down: the kernel finds our host by ARP, sends to a port where nobody is, and is told so by ICMP.
+#[test]
+#[ignore = "needs a network namespace: run by .ci/run"]
+fn a_lane_on_a_tap_is_a_host_to_the_kernel() {
+    let tap = open("bl-lane", 6);
+    let counters = tap.counters();
+    let mut lane = Lane::new(LaneConfig::seeded(1));
+    let addresses = vec![(Ip::v4([10, 99, 6, 2]), 24)];
+    lane.add_interface(Box::new(tap), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+    let host = RealTime::new(Host::new(lane), Duration::from_millis(10));
+
+    let socket = UdpSocket::bind("10.99.6.1:0").unwrap();
+    socket.connect("10.99.6.2:9").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.send(b"is anybody there?").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let refused = || socket.recv(&mut [0; 10]).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+    while !refused() {
+        assert!(Instant::now() < deadline, "{counters:?}");
+        host.turn(|| false).unwrap();
+    }
+    assert_eq!((counters.rx_bad_description.get(), counters.tx_bad_description.get()), (0, 0));
 }
 
 #[test]
