@@ -208,7 +208,7 @@ impl<T: Transport> Core<T> {
         let index = self.free.last().copied().unwrap_or(self.slots.len() as u32);
         let id = FlowId { index, generation: self.generation };
         if full || !self.local.demux.insert(key, Place::Flow(id)) {
-            self.transport.release(&mut conn);
+            self.transport.release(&mut lane.mem, &mut conn);
             io.release(&mut lane.mem);
             return Err(if full { FlowError::NoMemory } else { FlowError::InUse });
         }
@@ -264,7 +264,7 @@ impl<T: Transport> Core<T> {
         let (key, path) = (slot.head.key, slot.head.path.take());
         let udp_port = std::mem::take(&mut slot.head.udp_port);
         let attached = slot.head.attached;
-        self.transport.release(&mut conn);
+        self.transport.release(&mut lane.mem, &mut conn);
         if self.local.has_aliases() {
             self.local.remove_aliases(id);
         }

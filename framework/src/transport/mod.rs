@@ -31,6 +31,7 @@ use crate::addr::Endpoint;
 pub use crate::engine::{FlowId, PortId};
 use crate::net::{Claim, DropReason, Packet, Quote, Trouble, TxBatch};
 use crate::socket::{AppOp, FlowIo};
+use crate::toolkit::Mem;
 
 /// One transport protocol on one lane.
 pub trait Transport: Sized + 'static {
@@ -202,9 +203,9 @@ pub trait Transport: Sized + 'static {
         (Endpoint::default(), Endpoint::default())
     }
 
-    /// The flow is over, whatever the reason: give back what `conn` holds elsewhere (its cold state).
-    fn release(&mut self, conn: &mut Self::Conn) {
-        let _ = conn;
+    /// The flow is over, whatever the reason: give back what `conn` holds elsewhere (its cold state, buffer memory).
+    fn release(&mut self, mem: &mut Mem, conn: &mut Self::Conn) {
+        let _ = (mem, conn);
     }
 }
 
