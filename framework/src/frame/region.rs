@@ -26,6 +26,9 @@ pub unsafe trait Region: Send + Sync {
 /// Plain memory of the process, zeroed, aligned to a page. Untouched pages cost nothing.
 pub struct HeapRegion {
     base: NonNull<u8>,
+    bytes: usize,
+    /// The allocation around it.
+    block: NonNull<u8>,
     layout: Layout,
 }
 
@@ -38,13 +41,19 @@ impl HeapRegion {
     #[expect(clippy::panic, reason = "a configuration that no machine can hold; documented")]
     pub fn new(bytes: usize) -> Self {
         let bytes = bytes.max(PAGE_BYTES).next_multiple_of(PAGE_BYTES);
-        let Ok(layout) = Layout::from_size_align(bytes, PAGE_BYTES) else {
+        // One page more, and the first whole page found here: asked for a page's alignment, the allocator clears (so
+        // touches) all of the block itself; asked for the usual one, it hands out untouched pages, which cost nothing.
+        let Ok(layout) = Layout::from_size_align(bytes.saturating_add(PAGE_BYTES), MALLOC_ALIGN) else {
             panic!("packet memory of {bytes} bytes is larger than an address space")
         };
         // SAFETY: the layout has a non-zero size.
-        let base = unsafe { alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        Self { base, layout }
+        let block = unsafe { alloc_zeroed(layout) };
+        let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
+        let skipped = block.align_offset(PAGE_BYTES);
+        debug_assert!(skipped < PAGE_BYTES);
+        // SAFETY: at most a page is skipped, and the block has one more than is used.
+        let base = unsafe { block.add(skipped) };
+        Self { base, bytes, block, layout }
     }
 }
 
@@ -55,7 +64,7 @@ unsafe impl Region for HeapRegion {
     }
 
     fn len(&self) -> usize {
-        self.layout.size()
+        self.bytes
     }
 }
 
@@ -68,8 +77,10 @@ unsafe impl Sync for HeapRegion {}
 impl Drop for HeapRegion {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this very layout, and dropped once.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+        unsafe { dealloc(self.block.as_ptr(), self.layout) }
     }
 }
 
 const PAGE_BYTES: usize = 4096;
+/// What every allocator gives without being asked.
+const MALLOC_ALIGN: usize = 8;
