@@ -6,9 +6,10 @@ use super::header::{HeaderTemplate, IpFields};
 use super::ip::LIMITED_BROADCAST;
 use super::neighbour::{NeighbourId, Solicit};
 use super::netif::CONTROL_FRAMES_MAX;
-use super::path::PathId;
-use super::{Net, NetifId, RouteError, cut, ethernet};
+use super::path::{Hop, PathId};
+use super::{Net, NetifId, RouteError, TxStop, cut, ethernet};
 use crate::addr::{Ip, Mac};
+use crate::frame::Frame;
 use crate::time::Instant;
 
 /// A way to an address: what a path is made of.
@@ -124,19 +125,19 @@ impl Net {
         path: PathId,
         ip: Ip,
         found: (Option<Mac>, Option<Solicit>),
-    ) -> Option<Mac> {
+    ) -> Result<Mac, TxStop> {
         let (mac, solicit) = found;
         if let Some(solicit) = solicit {
             self.solicit(now, solicit);
         }
-        if mac.is_some() {
-            return mac;
+        if let Some(mac) = mac {
+            return Ok(mac);
         }
-        let netif = self.paths.get(path)?.netif;
-        let id = self.neighbours.intern(netif, ip)?;
         let held = self.paths.is_held(path);
-        let path = self.paths.get_mut(path)?;
-        if let super::path::Hop::Neighbour { id: old, .. } = &mut path.hop
+        let path = self.paths.get_mut(path).ok_or(TxStop::NoPath)?;
+        // A table full of neighbours in use: nobody would ever say that this one changed, so nobody may wait for it.
+        let id = self.neighbours.intern(path.netif, ip).ok_or(TxStop::NoMemory)?;
+        if let Hop::Neighbour { id: old, .. } = &mut path.hop
             && *old != id
         {
             *old = id;
@@ -144,7 +145,7 @@ impl Net {
                 self.neighbours.hold(id);
             }
         }
-        self.resolve(now, id)
+        self.resolve(now, id).ok_or(TxStop::Unresolved)
     }
 
     pub(super) fn solicit(&mut self, now: Instant, solicit: Solicit) {
@@ -164,7 +165,7 @@ impl Net {
         }
     }
 
-    fn push_control(&mut self, netif: NetifId, frame: crate::frame::Frame) -> bool {
+    fn push_control(&mut self, netif: NetifId, frame: Frame) -> bool {
         let Some(netif) = self.netifs.get_mut(usize::from(netif.0)) else { return false };
         let room = netif.up && netif.outbox.len() < netif.room.saturating_add(CONTROL_FRAMES_MAX);
         if room {

@@ -44,6 +44,8 @@ pub(crate) struct Reassembly {
     pool: FramePool,
     /// In the order of their first fragments.
     pending: Vec<Pending>,
+    /// Datagrams that had to make room for others since this was last asked.
+    displaced: u64,
 }
 
 /// A datagram of which not all is there.
@@ -91,11 +93,22 @@ impl Reassembly {
     pub(crate) fn new(limits: FragmentLimits) -> Self {
         let slots = limits.datagrams_max.max(1);
         let pool = FramePool::new(PoolConfig { slots, slot_bytes: SLOT_BYTES, headroom: HEADROOM });
-        Self { limits, pool, pending: Vec::new() }
+        Self { limits, pool, pending: Vec::new(), displaced: 0 }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.pending.iter().map(|pending| pending.until).min()
+    }
+
+    /// Datagrams of which something is there.
+    #[cfg(test)]
+    pub(super) fn incomplete(&self) -> usize {
+        self.pending.iter().filter(|pending| pending.parts.is_some()).count()
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        self.pool.in_use()
     }
 
     /// Index of the datagram that a fragment belongs to; a new one is begun if need be, at the cost of the oldest.
@@ -104,7 +117,7 @@ impl Reassembly {
             return Ok(index);
         }
         if self.pending.len() >= PENDING_MAX {
-            self.pending.remove(0);
+            self.displaced += u64::from(self.pending.remove(0).parts.is_some());
         }
         let frame = match self.pool.alloc() {
             Some(frame) => frame,
@@ -112,6 +125,7 @@ impl Reassembly {
                 // The oldest gives way; if engines hold all of them, the newcomer does.
                 let oldest = self.pending.iter_mut().find(|pending| pending.parts.is_some());
                 oldest.ok_or(DropReason("fragment: no memory"))?.parts = None;
+                self.displaced += 1;
                 self.pool.alloc().ok_or(DropReason("fragment: no memory"))?
             }
         };
@@ -206,6 +220,8 @@ impl Net {
     pub(super) fn fragment_input(&mut self, now: Instant, arrival: Arrival) -> Input {
         let Some(at) = arrival.header.fragment else { return self.deliver(now, arrival) };
         let added = self.check_fragment(&arrival, at).and_then(|()| self.reassembly.add(now, &arrival, at));
+        let displaced = std::mem::take(&mut self.reassembly.displaced);
+        self.drops.add_many(DropReason("fragment: made room for another"), displaced);
         match added {
             Ok(None) => Input::Done,
             Ok(Some((header, frame))) => self.deliver(now, Arrival { header, frame, ..arrival }),

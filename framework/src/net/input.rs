@@ -54,7 +54,6 @@ impl Net {
     #[inline]
     fn ip_input(&mut self, now: Instant, netif: NetifId, link: Link, header: IpHeader, mut frame: Frame) -> Input {
         if let Err(reason) = ip::check_source(&self.locals, netif, header.src) {
-            // An IPv6 node without an address may ask whether anybody has the one that it wants (RFC 4862 5.4.2).
             return self.refuse(reason);
         }
         let group = match ip::check_destination(&self.locals, netif, header.dst) {
@@ -65,6 +64,7 @@ impl Net {
             // RFC 1122 3.3.6: it went to everybody on the link, and each would answer.
             return self.refuse(DropReason("ip: to us alone in a frame to a group"));
         }
+        // An IPv6 node without an address may ask whether anybody has the one that it wants (RFC 4862 5.4.2).
         if header.src.is_unspecified() && header.protocol != ICMPV6 {
             return self.refuse(DropReason("ip: source is unspecified"));
         }
@@ -104,6 +104,8 @@ impl Net {
             (UDP, _) => self.udp_input(now, arrival),
             (ICMPV4, true) => self.icmp4_input(now, arrival),
             (ICMPV6, false) => self.icmp6_input(now, arrival),
+            // RFC 8200 4.7: nothing follows, and nobody is to be told so.
+            (NO_NEXT_HEADER, false) => self.refuse(DropReason("ipv6: no next header")),
             _ => {
                 self.drops.add(DropReason("ip: nobody claims the protocol"));
                 self.send_unreachable(now, arrival, Unreachable::Protocol);
@@ -179,3 +181,4 @@ impl Arrival {
 
 pub(crate) const ICMPV4: u8 = 1;
 pub(crate) const ICMPV6: u8 = 58;
+const NO_NEXT_HEADER: u8 = 59;

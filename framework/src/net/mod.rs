@@ -15,6 +15,7 @@ mod control;
 mod cut;
 mod drops;
 mod egress;
+mod emit;
 mod ethernet;
 mod fragment;
 mod header;

@@ -53,7 +53,11 @@ impl Net {
         }
         // To one who has no address yet, everybody is told; he is not one who asked (RFC 4861 7.2.4).
         let (to, flags) = if probe { (ALL_NODES, OVERRIDE) } else { (src, SOLICITED | OVERRIDE) };
-        self.send_ndp(now, arrival.netif, Message { kind: ADVERTISEMENT, flags, target, from: target, to, mac: None });
+        self.send_ndp(
+            now,
+            arrival.netif,
+            Message { kind: ADVERTISEMENT, flags, target, from: target, to, mac: link_address },
+        );
         Ok(())
     }
 

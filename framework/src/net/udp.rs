@@ -126,8 +126,8 @@ mod tests {
         let ports = UdpPorts::new();
         let first = ports.claim_any(EngineIndex(1), 65_000).unwrap();
         assert!(first >= DYNAMIC_FIRST);
-        for _ in 1..DYNAMIC_PORTS {
-            assert!(ports.claim_any(EngineIndex(1), 7).is_some());
+        for n in 1..DYNAMIC_PORTS {
+            assert!(ports.claim_any(EngineIndex(1), first.wrapping_add(n)).is_some());
         }
         assert_eq!(ports.claim_any(EngineIndex(1), 7), None);
     }

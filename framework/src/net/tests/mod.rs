@@ -1,6 +1,10 @@
 //! The network layer as a whole: two of them back to back, and one against bytes that others made.
 
+mod control;
 mod conversation;
+mod egress;
+mod fragments;
+mod robust;
 
 use super::*;
 
@@ -93,6 +97,8 @@ impl Host {
             self.net.outbox(NetifId(netif as u16)).clear();
         }
         let parked = self.net.neighbours.parked();
+        assert_eq!(self.net.reassembly.in_use(), self.net.reassembly.incomplete());
+        assert_eq!(self.net.netifs[0].pool.in_use(), 0);
         assert_eq!((self.pool.in_use(), self.large.in_use()), (parked, 0), "{:?}", self.net.counters());
     }
 }
