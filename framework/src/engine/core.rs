@@ -216,7 +216,9 @@ impl<T: Transport> Core<T> {
             net.hold(path);
         }
         let (local, remote) = self.transport.endpoints(&key, &conn);
-        let slot = Slot { head: Head::new(key, self.generation, path, port), conn: Some(conn), io };
+        let mut head = Head::new(key, self.generation, path, port);
+        head.udp_port = self.share_udp_port(net, port);
+        let slot = Slot { head, conn: Some(conn), io };
         match self.free.pop().and_then(|index| self.slots.get_mut(index as usize)) {
             Some(place) => *place = Some(slot),
             None => self.slots.push(Some(slot)),
@@ -230,6 +232,19 @@ impl<T: Transport> Core<T> {
             remote,
         });
         Ok(id)
+    }
+
+    /// A flow of a listener is one more user of its UDP port, which outlives the listener by that.
+    fn share_udp_port(&self, net: &mut Net, port: Option<PortId>) -> u16 {
+        let listener = port.filter(|_| self.claim == Claim::Udp).and_then(|port| self.ports.get(port));
+        let number = listener.map_or(0, |port| port.listener.local.port);
+        if number != 0 && net.udp_ports().claim(number, self.local.index).is_ok() { number } else { 0 }
+    }
+
+    pub(super) fn release_udp_port(&self, net: &mut Net, number: u16) {
+        if number != 0 {
+            net.udp_ports().release(number, self.local.index);
+        }
     }
 
     /// Puts a flow on a ready list, unless it stands there or waits for something else.
@@ -268,24 +283,23 @@ impl<T: Transport> Core<T> {
         if self.local.has_aliases() {
             self.local.remove_aliases(id);
         }
-        if udp_port != 0 {
-            net.udp_ports().release(udp_port, self.local.index);
-        }
         let error = match end {
             End::Closed(error) => {
                 self.local.demux.remove(&key);
+                self.release_udp_port(net, udp_port);
                 if let Some(path) = path {
                     net.release(path);
                 }
                 error
             }
             End::Retired(remnant, until) => {
-                // The remnant takes over the flow's hold on its path.
+                // The remnant takes over the flow's hold on its path and its UDP port.
                 self.local.demux.remove(&key);
-                if !self.park(key, remnant, until, path, None)
-                    && let Some(path) = path
-                {
-                    net.release(path);
+                if !self.park(key, remnant, until, (path, udp_port), None) {
+                    self.release_udp_port(net, udp_port);
+                    if let Some(path) = path {
+                        net.release(path);
+                    }
                 }
                 None
             }
@@ -314,19 +328,19 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    /// Keeps a remnant. `false` if there are too many, or its key is taken: it is forgotten.
+    /// Keeps a remnant, with the path and the UDP port that it holds from then on. `false` if there are too many, or its key is taken: it is forgotten.
     pub(super) fn park(
         &mut self,
         key: T::Key,
         remnant: T::Remnant,
         until: Instant,
-        path: Option<PathId>,
+        (path, udp_port): (Option<PathId>, u16),
         port: Option<PortId>,
     ) -> bool {
         if self.remnants.len() >= self.limits.remnants_max || self.local.demux.get(&key).is_some() {
             return false;
         }
-        let slot = RemnantSlot { key, remnant, generation: 0, port, path, until, wheel_at: until };
+        let slot = RemnantSlot { key, remnant, generation: 0, port, path, udp_port, until, wheel_at: until };
         let index = self.remnants.insert(slot);
         let generation = self.remnants.get_mut(index).map_or(0, |slot| slot.generation);
         self.wheel.insert(until, WheelEntry { index, generation, kind: TIMER_REMNANT });
@@ -341,6 +355,7 @@ impl<T: Transport> Core<T> {
         self.local.demux.remove(&slot.key);
         self.remnants.forget(index);
         self.uncount_half_open(slot.port);
+        self.release_udp_port(net, slot.udp_port);
         if let Some(path) = slot.path {
             net.release(path);
         }

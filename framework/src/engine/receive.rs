@@ -275,6 +275,10 @@ impl<T: Transport> Core<T> {
                     if let Some(path) = slot.path {
                         net.release(path);
                     }
+                    match flow.as_ref().ok().and_then(|flow| self.slot_mut(*flow)) {
+                        Some(flow) if flow.head.udp_port == 0 => flow.head.udp_port = slot.udp_port,
+                        _ => self.release_udp_port(net, slot.udp_port),
+                    }
                     flow
                 };
                 self.welcome(flow.ok(), port, consumed)
@@ -305,7 +309,7 @@ impl<T: Transport> Core<T> {
             Unmatched::Owed => Judged::Done,
             Unmatched::Remnant { key, remnant, until } => {
                 let path = self.path_back(lane, net, packet);
-                if self.park(key, remnant, until, path, port)
+                if self.park(key, remnant, until, (path, 0), port)
                     && let Some(path) = path
                 {
                     net.hold(path);

@@ -11,6 +11,8 @@ pub(crate) struct RemnantSlot<K, R> {
     /// The listener that counts it as half-open.
     pub(crate) port: Option<PortId>,
     pub(crate) path: Option<PathId>,
+    /// Port that it holds in the host's table of UDP ports, 0 if none: packets for it are to come here.
+    pub(crate) udp_port: u16,
     pub(crate) until: Instant,
     pub(crate) wheel_at: Instant,
 }

@@ -3,6 +3,7 @@
 use std::ops::{BitAnd, BitOr};
 
 use crate::toolkit::{Mem, MessageLimits, MessageQueue, RecvBuffer, SendBuffer};
+use crate::transport::FlowError;
 
 /// The application's view of a flow. It outlives the protocol's state: what was received can still be read.
 pub trait FlowIo: 'static {
@@ -133,6 +134,8 @@ pub struct MessageIo {
     pub message_bytes_max: u32,
     /// What `tx` holds at most.
     pub tx_limits: MessageLimits,
+    /// An error that does not end the flow (a datagram was refused): the next call of the application takes it.
+    pub error: Option<FlowError>,
 }
 
 impl MessageIo {

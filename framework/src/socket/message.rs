@@ -56,6 +56,9 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<Received> {
         self.host.with(self.engine, |core, lane, net| {
             let Some(messages) = core.io(self.flow) else { return Err(FlowError::Closed.into()) };
+            if let Some(error) = messages.error.take() {
+                return Err(error.into());
+            }
             match messages.rx.pop_into(&mut lane.mem, buf) {
                 Some((info, bytes)) => {
                     core.app(lane, net, self.flow, AppOp::Consumed(info.bytes));
@@ -85,6 +88,9 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
                 return Err(error.unwrap_or(FlowError::Closed).into());
             }
             let Some(messages) = core.io(self.flow) else { return Err(FlowError::Closed.into()) };
+            if let Some(error) = messages.error.take() {
+                return Err(error.into());
+            }
             if messages.tx_finished {
                 return Err(FlowError::Shutdown.into());
             }
@@ -129,11 +135,12 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
         self.host.with(self.engine, |core, _, _| {
             let ended = core.ended(self.flow).is_some();
             let Some(messages) = core.io(self.flow) else { return Ready::CLOSED };
+            let news = ended || messages.error.is_some();
             let mut ready = Ready::NONE;
-            if !messages.rx.is_empty() || messages.rx_finished || ended {
+            if !messages.rx.is_empty() || messages.rx_finished || news {
                 ready = ready | Ready::READABLE;
             }
-            if messages.open && messages.has_room() || ended {
+            if messages.open && messages.has_room() || news {
                 ready = ready | Ready::WRITABLE;
             }
             if messages.open {

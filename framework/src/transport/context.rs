@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use rand_chacha::ChaCha8Rng;
+use rand_core::RngCore;
 use thiserror::Error;
 
 use super::{Class, FlowId, PortId, Transport};
@@ -82,6 +83,11 @@ impl<T: Transport> LaneCx<'_, T> {
     /// Whether a key is taken.
     pub fn has_key(&self, key: &T::Key) -> bool {
         self.local.demux.get(key).is_some()
+    }
+
+    /// A random number, from the lane's seed.
+    pub fn random_u64(&mut self) -> u64 {
+        self.rng.next_u64()
     }
 
     /// Tells observers; the closure runs only if there is one.
