@@ -1,0 +1,184 @@
+//! Segments that belong to no connection: resets to strangers, SYN-ACKs of half-open ones, the last ACK of those in
+//! TIME-WAIT. They are noted here, and leave in `poll_lane_tx`.
+
+use std::collections::VecDeque;
+
+use burstlane::net::{TxBatch, TxInfo, TxStop};
+use burstlane::time::Instant;
+use burstlane::toolkit::{FourTuple, SeqNum};
+use burstlane::transport::TxStatus;
+
+use crate::config::{Config, MSS_MIN};
+use crate::conn::timestamp;
+use crate::options::{SynOptions, Timestamps};
+use crate::remnant::{HalfOpen, TimeWait};
+use crate::wire::{self, Control, FIXED_BYTES, Header, HeaderBytes};
+
+/// A segment owed to somebody who has no connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) tuple: FourTuple,
+    pub(crate) kind: AnswerKind,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AnswerKind {
+    /// A reset, with an ACK if what it answers had none.
+    Reset { seq: SeqNum, ack: Option<SeqNum> },
+    /// The answer to a SYN.
+    SynAck(HalfOpen),
+    /// A challenge to what does not fit a half-open connection.
+    Challenge(HalfOpen),
+    /// The last ACK, again.
+    LastAck(TimeWait),
+}
+
+impl AnswerKind {
+    /// The reset that a segment without a connection gets; none to a reset (RFC 9293 3.10.7.1).
+    pub(crate) fn reset_for(header: &Header) -> Option<Self> {
+        if header.control == Control::Rst {
+            return None;
+        }
+        Some(match header.ack {
+            Some(ack) => Self::Reset { seq: ack, ack: None },
+            None => Self::Reset { seq: SeqNum(0), ack: Some(header.seq + header.segment_len()) },
+        })
+    }
+}
+
+/// The answers of a lane, in order. A full queue drops: every one of them is sent again if it matters.
+#[derive(Default)]
+pub(crate) struct Answers {
+    queue: VecDeque<Answer>,
+    /// Resets this interval.
+    resets: u32,
+    resets_since: Instant,
+}
+
+impl Answers {
+    /// Notes one. `false` if there are too many.
+    pub(crate) fn push(&mut self, now: Instant, tuple: FourTuple, kind: AnswerKind) -> bool {
+        if self.queue.len() >= ANSWERS_MAX {
+            return false;
+        }
+        if let AnswerKind::Reset { .. } = kind {
+            if now.since(self.resets_since) >= RESET_INTERVAL {
+                self.resets_since = now;
+                self.resets = 0;
+            }
+            self.resets += 1;
+            if self.resets > RESETS_MAX {
+                return false;
+            }
+        }
+        self.queue.push_back(Answer { tuple, kind });
+        true
+    }
+
+    /// Sends what `out` takes.
+    pub(crate) fn transmit(
+        &mut self,
+        config: &Config,
+        ts_offset: u32,
+        now: Instant,
+        out: &mut TxBatch<'_>,
+    ) -> TxStatus {
+        while let Some(answer) = self.queue.front() {
+            match answer.send(config, ts_offset, now, out) {
+                // Whoever cannot be reached now asks again.
+                Ok(_) | Err(TxStop::Unresolved | TxStop::TooBig { .. } | TxStop::NoPath) => {
+                    self.queue.pop_front();
+                }
+                Err(TxStop::Full | TxStop::NoMemory) => return TxStatus::More,
+            }
+        }
+        TxStatus::Idle
+    }
+}
+
+impl Answer {
+    fn send(&self, config: &Config, ts_offset: u32, now: Instant, out: &mut TxBatch<'_>) -> Result<usize, TxStop> {
+        let (local, remote) = (self.tuple.local(), self.tuple.remote());
+        let path = out.path(Some(local.ip), remote.ip).map_err(|_| TxStop::NoPath)?;
+        let header = match &self.kind {
+            AnswerKind::Reset { seq, ack } => {
+                let flags = wire::RST | if ack.is_some() { wire::ACK } else { 0 };
+                HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0)
+            }
+            AnswerKind::SynAck(half) => {
+                let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
+                half.syn_ack(&self.tuple, config, mss, timestamp(now, ts_offset))
+            }
+            AnswerKind::Challenge(half) => {
+                let window = syn_window(config) >> half.receive_scale(config);
+                let header = HeaderBytes::new(&self.tuple, half.iss + 1, half.irs + 1, wire::ACK, window);
+                with_timestamps(header, half.ts_recent, timestamp(now, ts_offset))
+            }
+            AnswerKind::LastAck(wait) => {
+                let header = HeaderBytes::new(&self.tuple, wait.snd_nxt, wait.rcv_nxt, wire::ACK, wait.window);
+                with_timestamps(header, wait.ts_recent, timestamp(now, ts_offset))
+            }
+        };
+        out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())
+    }
+}
+
+impl HalfOpen {
+    /// The shift of our windows on this connection: zero unless both sides scale.
+    pub(crate) fn receive_scale(&self, config: &Config) -> u8 {
+        if self.offers.window_scale.is_some() { config.window_scale() } else { 0 }
+    }
+
+    fn syn_ack(&self, tuple: &FourTuple, config: &Config, mss: u16, now: u32) -> HeaderBytes {
+        // Only what the peer offered is answered (RFC 7323 2.2, 3.2; RFC 2018 2). `offers` is already the intersection.
+        let options = SynOptions {
+            mss: Some(mss),
+            window_scale: self.offers.window_scale.map(|_| config.window_scale()),
+            sack_permitted: self.offers.sack_permitted,
+        };
+        let header = HeaderBytes::new(tuple, self.iss, self.irs + 1, wire::SYN | wire::ACK, syn_window(config));
+        with_timestamps(header, self.ts_recent, now).with_options(&options.to_bytes())
+    }
+}
+
+fn with_timestamps(header: HeaderBytes, ts_recent: Option<u32>, now: u32) -> HeaderBytes {
+    match ts_recent {
+        Some(echo) => header.with_timestamps(Timestamps { value: now, echo }),
+        None => header,
+    }
+}
+
+/// The window of a SYN, which is never scaled (RFC 7323 2.2).
+pub(crate) fn syn_window(config: &Config) -> u16 {
+    config.receive_buffer_bytes.min(u32::from(u16::MAX)) as u16
+}
+
+/// The MSS that we offer: what the path's packets carry besides fixed headers (RFC 9293 3.7.1, RFC 6691).
+pub(crate) fn mss_offer(config: &Config, mtu: u32, is_v4: bool) -> u16 {
+    let headers = ip_header_bytes(is_v4) + FIXED_BYTES as u32;
+    let fits = mtu.saturating_sub(headers).min(u32::from(u16::MAX)) as u16;
+    fits.max(MSS_MIN).min(config.mss_max)
+}
+
+/// Bytes of an IP header without options or extensions, which we never send.
+#[inline]
+pub(crate) const fn ip_header_bytes(is_v4: bool) -> u32 {
+    if is_v4 { 20 } else { 40 }
+}
+
+/// How all our packets travel: never fragmented (RFC 1191).
+pub(crate) const TX_INFO: TxInfo = TxInfo {
+    ecn: 0,
+    dscp: 0,
+    flow_label: 0,
+    dont_fragment: true,
+    hop_limit: None,
+    source_port: 0,
+    destination_port: 0,
+};
+
+/// Answers that wait to leave.
+const ANSWERS_MAX: usize = 4096;
+const RESET_INTERVAL: burstlane::time::Duration = burstlane::time::Duration::from_secs(1);
+/// Resets of a lane per interval: enough for a restarted server's clients, too few to be worth triggering.
+const RESETS_MAX: u32 = 10_000;

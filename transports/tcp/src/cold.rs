@@ -1,0 +1,83 @@
+//! [`Cold`]: the part of a connection that a steady flow of requests and replies never touches.
+
+use burstlane::congestion::Controller;
+use burstlane::time::Instant;
+
+/// See the module.
+pub(crate) struct Cold {
+    /// Offset of our SYN: the first byte of the stream is the next.
+    pub(crate) iss: u64,
+    /// Offset of the peer's SYN.
+    pub(crate) irs: u64,
+    /// Where the stream of the peer ends, if its FIN came early.
+    pub(crate) fin_at: u64,
+    /// Made when the first congestion window is used up: a connection that never fills one has none.
+    pub(crate) controller: Option<Box<dyn Controller>>,
+    /// The peer's MSS option, or its default.
+    pub(crate) peer_mss: u16,
+    /// What we offered in our SYN.
+    pub(crate) offers: Offers,
+    /// Timeouts in a row without an answer.
+    pub(crate) timeouts: u8,
+    /// The first of these.
+    pub(crate) silent_since: Instant,
+    /// Challenges and other answers to nonsense, this interval (RFC 5961 7).
+    pub(crate) challenges: u8,
+    /// When that interval began.
+    pub(crate) challenges_since: Instant,
+    /// When everything sent was acknowledged.
+    pub(crate) idle_since: Instant,
+    /// For [`info`](crate::info): segments sent again.
+    pub(crate) retransmits: u64,
+    /// Bytes sent again.
+    pub(crate) retransmitted_bytes: u64,
+    /// Bytes that were held for lost.
+    pub(crate) lost_bytes: u64,
+    /// Retransmission timeouts.
+    pub(crate) timeouts_total: u32,
+}
+
+/// What a SYN of ours offers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offers {
+    pub(crate) timestamps: bool,
+    pub(crate) sack: bool,
+    pub(crate) window_scaling: bool,
+}
+
+impl Cold {
+    pub(crate) fn new(now: Instant, iss: u64, peer_mss: u16, offers: Offers) -> Self {
+        Self {
+            iss,
+            irs: 0,
+            fin_at: 0,
+            controller: None,
+            peer_mss,
+            offers,
+            timeouts: 0,
+            silent_since: now,
+            challenges: 0,
+            challenges_since: now,
+            idle_since: now,
+            retransmits: 0,
+            retransmitted_bytes: 0,
+            lost_bytes: 0,
+            timeouts_total: 0,
+        }
+    }
+
+    /// Whether one more answer to nonsense may leave: a few a second for each connection, so that a flood makes no flood,
+    /// and that what one connection was sent cannot be read off another's answers (RFC 5961 10, CVE-2016-5696).
+    pub(crate) fn may_challenge(&mut self, now: Instant) -> bool {
+        if now.since(self.challenges_since) >= CHALLENGE_INTERVAL {
+            self.challenges_since = now;
+            self.challenges = 0;
+        }
+        self.challenges = self.challenges.saturating_add(1);
+        self.challenges <= CHALLENGES_MAX
+    }
+}
+
+const CHALLENGE_INTERVAL: burstlane::time::Duration = burstlane::time::Duration::from_secs(1);
+/// RFC 5961 7 suggests ten in five seconds; a probing peer with many losses needs some more.
+const CHALLENGES_MAX: u8 = 10;

@@ -1,0 +1,125 @@
+//! What an application chooses, with defaults that suit most.
+
+use burstlane::congestion::{Controller, Cubic};
+use burstlane::time::Duration;
+use burstlane::toolkit::RtoConfig;
+
+use crate::options::WINDOW_SCALE_MAX;
+
+/// Configuration of the transport on a host; all its connections share it. Made by [`Config::default`] and changed
+/// by the `with_*` methods or field by field. Values outside their range are taken as the nearest one within.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Bytes accepted from the application and not yet acknowledged, per connection: at least 4 KiB.
+    pub send_buffer_bytes: u32,
+    /// Bytes received and not yet taken by the application, per connection: 4 KiB to 1 GiB. The largest window.
+    pub receive_buffer_bytes: u32,
+    /// Hold small segments back while others are unacknowledged (RFC 9293 3.7.4).
+    pub nagle: bool,
+    /// How long an acknowledgement may wait for company: zero (none is delayed) to 500 ms (RFC 9293 3.8.6.3).
+    pub delayed_ack_timeout: Duration,
+    /// Cloned for every connection.
+    pub congestion: Box<dyn Controller>,
+    /// How long a closed connection's key stays taken: 2 MSL.
+    pub time_wait_timeout: Duration,
+    /// How long we wait in FIN-WAIT-2 for the peer's FIN once the application has let go.
+    pub fin_wait_timeout: Duration,
+    /// Times that a SYN or SYN-ACK is sent again before giving up.
+    pub syn_retries_max: u8,
+    /// Timeouts in a row, without an answer, before a connection is given up. 15 with the default timeouts are about 15
+    /// minutes (RFC 9293 3.8.3: R2 at least 100 s).
+    pub retries_max: u8,
+    /// Longest time without progress on unacknowledged data before a connection is given up; `None` leaves it to
+    /// `retries_max`.
+    pub user_timeout: Option<Duration>,
+    /// Bounds of the retransmission timeout.
+    pub rto: RtoConfig,
+    /// Largest segment that we offer to receive, bytes; also limited by the path: at least 88.
+    pub mss_max: u16,
+    /// Offer timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Offer selective acknowledgements (RFC 2018).
+    pub sack: bool,
+    /// Offer window scaling (RFC 7323). Without it windows end at 64 KiB.
+    pub window_scaling: bool,
+}
+
+impl Config {
+    /// With another congestion controller.
+    #[must_use]
+    pub fn with_congestion(mut self, controller: impl Controller + 'static) -> Self {
+        self.congestion = Box::new(controller);
+        self
+    }
+
+    /// With buffers of these sizes, bytes.
+    #[must_use]
+    pub fn with_buffers(mut self, send: u32, receive: u32) -> Self {
+        self.send_buffer_bytes = send;
+        self.receive_buffer_bytes = receive;
+        self
+    }
+
+    /// With every value in its range.
+    pub(crate) fn in_range(mut self) -> Self {
+        self.send_buffer_bytes = self.send_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
+        self.receive_buffer_bytes = self.receive_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
+        self.delayed_ack_timeout = self.delayed_ack_timeout.min(DELAYED_ACK_MAX);
+        self.mss_max = self.mss_max.max(MSS_MIN);
+        self
+    }
+
+    /// The shift of our windows: the smallest with which the receive buffer fits 16 bits (RFC 7323 2.3).
+    pub(crate) fn window_scale(&self) -> u8 {
+        let mut shift = 0;
+        while shift < WINDOW_SCALE_MAX && self.receive_buffer_bytes >> shift > u32::from(u16::MAX) {
+            shift += 1;
+        }
+        shift
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            send_buffer_bytes: 256 * 1024,
+            receive_buffer_bytes: 256 * 1024,
+            nagle: true,
+            delayed_ack_timeout: Duration::from_millis(40),
+            congestion: Box::new(Cubic::default()),
+            time_wait_timeout: Duration::from_secs(60),
+            fin_wait_timeout: Duration::from_secs(60),
+            syn_retries_max: 6,
+            retries_max: 15,
+            user_timeout: None,
+            rto: RtoConfig::default(),
+            mss_max: u16::MAX,
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+        }
+    }
+}
+
+/// The least that a peer's MSS offer is taken as, and that ours can be: below, headers outweigh data and a peer could
+/// make us send a packet per byte.
+pub(crate) const MSS_MIN: u16 = 88;
+/// Assumed of a peer that offers none over IPv4 (RFC 9293 3.7.1, MUST-15).
+pub(crate) const MSS_DEFAULT_V4: u16 = 536;
+/// The same over IPv6.
+pub(crate) const MSS_DEFAULT_V6: u16 = 1220;
+const BUFFER_BYTES_MIN: u32 = 4 * 1024;
+const BUFFER_BYTES_MAX: u32 = 1 << 30;
+const DELAYED_ACK_MAX: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_is_the_smallest_that_fits() {
+        let scale = |bytes| Config::default().with_buffers(bytes, bytes).in_range().window_scale();
+        assert_eq!([scale(0), scale(65_535), scale(65_536), scale(256 * 1024), scale(u32::MAX)], [0, 0, 1, 3, 14]);
+    }
+}

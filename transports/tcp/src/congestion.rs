@@ -1,0 +1,160 @@
+//! The transport's side of congestion control: what the controller is told, and when it is spared. A connection that
+//! never used up a congestion window has none yet, and a flow of requests and replies does not touch its own.
+
+use burstlane::congestion::{AckSample, CongestionEvent, Controller, Interests, initial_window};
+use burstlane::observe::Event;
+use burstlane::time::Instant;
+use burstlane::transport::Context;
+
+use crate::Tcp;
+use crate::cold::Cold;
+use crate::conn::{Conn, Flag};
+use crate::established::Totals;
+
+impl Tcp {
+    /// The segment size is known: the initial window (RFC 6928), of one segment if a SYN was lost (RFC 5681 3.1).
+    pub(crate) fn start_congestion(&mut self, conn: &mut Conn, syn_lost: bool) {
+        conn.cwnd = initial_window(conn.segment_bytes());
+        if syn_lost {
+            let now = Instant::ZERO;
+            self.tell_controller(now, conn, &CongestionEvent::Rto { first: false, outstanding_bytes: 0 });
+        }
+    }
+
+    /// Tells the controller, made now if there was none, and takes over its window.
+    fn tell_controller(&mut self, now: Instant, conn: &mut Conn, event: &CongestionEvent) {
+        let prototype = &*self.config.congestion;
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
+        let controller = controller(cold, conn, prototype, now);
+        controller.on_congestion(now, event);
+        conn.cwnd = window(controller);
+    }
+
+    /// After a run of acknowledgements.
+    #[inline]
+    pub(crate) fn control_congestion(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
+        // What was in flight did not use the window up: nothing to be learned from its arrival (RFC 7661).
+        let app_limited = totals.in_flight_before + u64::from(conn.segment_bytes()) < u64::from(conn.cwnd);
+        let wanted = if app_limited { Interests::ACK_APP_LIMITED } else { Interests::ACK };
+        if !totals.new_episode && !self.interests.contains(wanted) {
+            return;
+        }
+        self.control_congestion_slowly(cx, conn, totals, app_limited);
+    }
+
+    #[inline(never)]
+    fn control_congestion_slowly(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        totals: &Totals,
+        app_limited: bool,
+    ) {
+        let (now, before) = (cx.now, conn.cwnd);
+        let prototype = &*self.config.congestion;
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
+        let controller = controller(cold, conn, prototype, now);
+        if totals.new_episode {
+            let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
+            controller.on_congestion(now, &CongestionEvent::Loss { lost_bytes: totals.lost_bytes, outstanding_bytes });
+        }
+        if totals.delivered_bytes > 0 {
+            let mut sample = AckSample::new(now);
+            sample.acks = totals.acks.max(1);
+            sample.acked_bytes = totals.acked_bytes;
+            sample.sacked_bytes = totals.sacked_bytes;
+            sample.delivered_bytes = totals.delivered_bytes;
+            sample.lost_bytes = totals.lost_bytes;
+            sample.in_flight_before = totals.in_flight_before;
+            sample.in_flight = conn.ledger.in_flight_bytes();
+            sample.rtt = totals.rtt;
+            sample.min_rtt = conn.rtt.min();
+            sample.srtt = conn.rtt.smoothed();
+            sample.app_limited = app_limited;
+            sample.recovery = conn.ledger.recovery();
+            controller.on_ack(&sample);
+        }
+        conn.cwnd = window(controller);
+        let (ssthresh, cwnd, in_flight) = (controller.ssthresh(), u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
+        if conn.cwnd != before {
+            let flow = cx.flow_ref();
+            cx.observe(|| Event::Congestion { flow, cwnd, ssthresh, in_flight });
+        }
+    }
+
+    /// New data left.
+    pub(crate) fn control_sent(&mut self, now: Instant, conn: &mut Conn, bytes: u64) {
+        let prototype = &*self.config.congestion;
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
+        controller(cold, conn, prototype, now).on_sent(now, bytes, conn.ledger.in_flight_bytes());
+    }
+
+    /// The retransmission timer fired.
+    pub(crate) fn control_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, first: bool) {
+        let outstanding_bytes = conn.ledger.outstanding();
+        self.tell_controller(cx.now, conn, &CongestionEvent::Rto { first, outstanding_bytes });
+        let flow = cx.flow_ref();
+        let (cwnd, in_flight) = (u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
+        let ssthresh = self.ssthresh(conn);
+        cx.observe(|| Event::Congestion { flow, cwnd, ssthresh, in_flight });
+    }
+
+    /// Everything is acknowledged: remembers since when, for a large window must not outlive a long pause.
+    pub(crate) fn note_idle(&mut self, now: Instant, conn: &mut Conn) {
+        if conn.has(Flag::Controlled)
+            && let Some(cold) = self.cold.get_at_mut(conn.cold)
+        {
+            cold.idle_since = now;
+        }
+    }
+
+    /// About to send after nothing was in flight (RFC 5681 4.1).
+    #[inline]
+    pub(crate) fn control_restart(&mut self, now: Instant, conn: &mut Conn) {
+        if !conn.has(Flag::Controlled) || !conn.ledger.is_empty() {
+            return;
+        }
+        let idle_since = self.cold.get_at(conn.cold).map_or(now, |cold| cold.idle_since);
+        let (idle_for, rto) = (now.since(idle_since), conn.rtt.base_rto());
+        if idle_for > rto {
+            self.tell_controller(now, conn, &CongestionEvent::Idle { idle_for, rto });
+        }
+    }
+
+    /// The path carries less than was thought.
+    pub(crate) fn control_segment_size(&mut self, now: Instant, conn: &mut Conn) {
+        let segment_bytes = conn.segment_bytes();
+        if conn.has(Flag::Controlled) {
+            self.tell_controller(now, conn, &CongestionEvent::MtuChanged { segment_bytes });
+        } else {
+            conn.cwnd = initial_window(segment_bytes);
+        }
+    }
+
+    /// The slow start threshold, bytes; `u64::MAX` before the first reduction.
+    pub(crate) fn ssthresh(&self, conn: &Conn) -> u64 {
+        let cold = self.cold.get_at(conn.cold);
+        cold.and_then(|cold| cold.controller.as_ref()).map_or(u64::MAX, |controller| controller.ssthresh())
+    }
+}
+
+/// The connection's controller, cloned from the prototype the first time.
+fn controller<'c>(
+    cold: &'c mut Cold,
+    conn: &mut Conn,
+    prototype: &(dyn Controller + 'static),
+    now: Instant,
+) -> &'c mut dyn Controller {
+    let segment_bytes = conn.segment_bytes();
+    let controller = cold.controller.get_or_insert_with(|| {
+        let mut controller = dyn_clone::clone_box(prototype);
+        controller.on_congestion(now, &CongestionEvent::MtuChanged { segment_bytes });
+        controller
+    });
+    conn.set(Flag::Controlled);
+    controller.as_mut()
+}
+
+fn window(controller: &dyn Controller) -> u32 {
+    controller.cwnd().min(u64::from(u32::MAX)) as u32
+}

@@ -1,0 +1,303 @@
+//! [`Conn`]: what every run of a connection touches, two cache lines. What only opening, loss and closing need is in
+//! [`Cold`](crate::cold::Cold), by index.
+//!
+//! Sequence numbers are kept as 64-bit offsets whose low 32 bits are the number on the wire; the comparisons of RFC 9293
+//! 3.4 are then those of integers. SND.UNA and SND.NXT live in the ledger.
+//!
+//! ```text
+//!  send      una           nxt         una+snd_wnd       receive      rcv_nxt          rcv_adv
+//!  ───────────┼─────────────┼──────────────┼────         ──────────────┼────────────────┼──────
+//!   acked     │ outstanding │ may be sent  │              in order      │ window offered │
+//! ```
+
+use burstlane::time::{Duration, Instant};
+use burstlane::toolkit::{Reassembly, RttEstimator, SentLedger, SeqNum};
+use burstlane::transport::{Class, Context};
+
+use crate::Tcp;
+use crate::state::State;
+
+/// The control block of a connection, the part that is always hot.
+#[derive(Debug)]
+pub struct Conn {
+    /// SND.UNA, SND.NXT, and what lies between.
+    pub(crate) ledger: SentLedger,
+    pub(crate) rtt: RttEstimator,
+    /// RCV.NXT.
+    pub(crate) rcv_nxt: u64,
+    /// The right edge of the window that was last advertised: RCV.NXT + RCV.WND. It never moves left.
+    pub(crate) rcv_adv: u64,
+    /// When the timer `timer` fires.
+    pub(crate) timer_at: Instant,
+    /// When an acknowledgement has waited long enough.
+    pub(crate) delayed_ack_at: Instant,
+    /// SND.WND, scaled.
+    pub(crate) snd_wnd: u32,
+    /// SND.WL1. SND.WL2 is not kept: no acknowledgement that we process is older than SND.UNA, and SND.UNA is at least
+    /// SND.WL2.
+    pub(crate) snd_wl1: SeqNum,
+    /// The congestion window, bytes, as the controller last said.
+    pub(crate) cwnd: u32,
+    /// TS.Recent (RFC 7323 4.3).
+    pub(crate) ts_recent: u32,
+    /// Last.ACK.sent (RFC 7323 4.3); what was received since is not acknowledged.
+    pub(crate) last_ack_sent: SeqNum,
+    /// What waits behind a gap.
+    pub(crate) reassembly: Reassembly,
+    /// Where its cold part is.
+    pub(crate) cold: u32,
+    flags: u16,
+    /// Payload bytes of a full segment to the peer: the sender MSS of RFC 9293 3.7.1, less our options.
+    pub(crate) smss: u16,
+    /// Payload bytes of the largest segment from the peer: what "every second full segment" counts in.
+    pub(crate) rcv_mss: u16,
+    /// The largest window seen, as it stood in the header (RFC 9293 3.8.6.2.1).
+    snd_wnd_max: u16,
+    state: State,
+    pub(crate) timer: Timer,
+    /// Snd.Wind.Shift in the lower half, Rcv.Wind.Shift in the upper.
+    scales: u8,
+    /// Duplicate acknowledgements owed to a peer without SACK.
+    pub(crate) duplicates_owed: u8,
+}
+
+/// What a connection waits for, besides company for an acknowledgement. One at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Nothing.
+    None,
+    /// An answer to what is outstanding (RFC 6298).
+    Retransmit,
+    /// Late arrivals that would disprove a loss (RFC 8985 6.2 step 5).
+    Reorder,
+    /// The peer's window to open (RFC 9293 3.8.6.1).
+    Persist,
+    /// The peer's FIN, with nobody left to care.
+    FinWait,
+}
+
+/// One bit of a connection's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum Flag {
+    /// An acknowledgement is to leave in this turn.
+    AckNow = 1,
+    /// Something arrived that is not acknowledged.
+    AckLater = 1 << 1,
+    /// The application has finished: a FIN follows what is in the buffer.
+    FinQueued = 1 << 2,
+    /// The FIN is among what was sent.
+    FinSent = 1 << 3,
+    /// Timestamps are on every segment.
+    Timestamps = 1 << 4,
+    /// Both sides take SACK.
+    Sack = 1 << 5,
+    /// A FIN came before what precedes it.
+    FinEarly = 1 << 6,
+    /// The application let go.
+    Orphan = 1 << 7,
+    /// A timer fired since the last answer.
+    TimedOut = 1 << 8,
+    /// A SYN is to leave, or, once open, a probe of the peer's window.
+    ControlOwed = 1 << 9,
+    /// A lost segment may go out whatever the window says: the fast retransmission of RFC 5681 3.2.
+    RetransmitNow = 1 << 10,
+    /// A segment smaller than full is outstanding (Minshall's variant of RFC 9293 3.7.4).
+    SmallSent = 1 << 11,
+    /// Its controller exists.
+    Controlled = 1 << 12,
+}
+
+/// The parts of a control block that are known at its start.
+pub(crate) struct NewConn {
+    pub(crate) state: State,
+    pub(crate) iss: SeqNum,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) smss: u16,
+    pub(crate) cwnd: u32,
+    pub(crate) rcv_scale: u8,
+    pub(crate) cold: u32,
+}
+
+impl Conn {
+    pub(crate) fn new(new: NewConn) -> Self {
+        Self {
+            ledger: SentLedger::new(new.iss.first_offset()),
+            rtt: new.rtt,
+            rcv_nxt: 0,
+            rcv_adv: 0,
+            timer_at: Instant::NEVER,
+            delayed_ack_at: Instant::NEVER,
+            snd_wnd: 0,
+            snd_wl1: SeqNum(0),
+            cwnd: new.cwnd,
+            ts_recent: 0,
+            last_ack_sent: SeqNum(0),
+            reassembly: Reassembly::new(),
+            cold: new.cold,
+            flags: 0,
+            smss: new.smss,
+            rcv_mss: RCV_MSS_MIN,
+            state: new.state,
+            timer: Timer::None,
+            snd_wnd_max: 0,
+            scales: new.rcv_scale << 4,
+            duplicates_owed: 0,
+        }
+    }
+
+    /// Its state.
+    #[inline]
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.flags & flag as u16 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, flag: Flag) {
+        self.flags |= flag as u16;
+    }
+
+    #[inline]
+    pub(crate) fn unset(&mut self, flag: Flag) {
+        self.flags &= !(flag as u16);
+    }
+
+    /// The one place where the state changes.
+    pub(crate) fn transition(&mut self, cx: &mut Context<'_, Tcp>, to: State) {
+        let from = self.state;
+        assert!(from.may_become(to), "{from} -> {to} is no edge of RFC 9293 figure 5");
+        self.state = to;
+        let flow = cx.flow_ref();
+        cx.observe(|| burstlane::observe::Event::StateChanged { flow, from: from.name(), to: to.name() });
+    }
+
+    /// SND.UNA.
+    #[inline]
+    pub(crate) fn snd_una(&self) -> u64 {
+        self.ledger.una()
+    }
+
+    /// SND.NXT.
+    #[inline]
+    pub(crate) fn snd_nxt(&self) -> u64 {
+        self.ledger.nxt()
+    }
+
+    /// Bytes of the stream that were sent and are not acknowledged: the FIN is none.
+    #[inline]
+    pub(crate) fn outstanding_data(&self) -> usize {
+        let fin = u64::from(self.has(Flag::FinSent));
+        self.ledger.outstanding().saturating_sub(fin) as usize
+    }
+
+    /// RCV.WND: what the peer may still send.
+    #[inline]
+    pub(crate) fn rcv_wnd(&self) -> u32 {
+        self.rcv_adv.saturating_sub(self.rcv_nxt) as u32
+    }
+
+    /// Received and not acknowledged, bytes.
+    #[inline]
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        SeqNum::of_offset(self.rcv_nxt).0.wrapping_sub(self.last_ack_sent.0)
+    }
+
+    /// What a full segment to the peer carries, bytes; never zero.
+    #[inline]
+    pub(crate) fn segment_bytes(&self) -> u32 {
+        u32::from(self.smss.max(1))
+    }
+
+    /// Snd.Wind.Shift: of windows that we receive.
+    #[inline]
+    pub(crate) fn snd_scale(&self) -> u8 {
+        self.scales & 0xf
+    }
+
+    /// Rcv.Wind.Shift: of windows that we send.
+    #[inline]
+    pub(crate) fn rcv_scale(&self) -> u8 {
+        self.scales >> 4
+    }
+
+    /// The peer's shift is `send`, and ours stands; or neither scales.
+    pub(crate) fn set_scales(&mut self, send: Option<u8>) {
+        self.scales = send.map_or(0, |send| self.scales & 0xf0 | send & 0xf);
+    }
+
+    /// SND.WND is `field << shift`.
+    #[inline]
+    pub(crate) fn set_window(&mut self, field: u16, shift: u8) {
+        self.snd_wnd = u32::from(field) << shift;
+        self.snd_wnd_max = self.snd_wnd_max.max((self.snd_wnd >> self.snd_scale()) as u16);
+    }
+
+    /// The largest SND.WND seen, never zero.
+    #[inline]
+    pub(crate) fn snd_wnd_max(&self) -> u32 {
+        u32::from(self.snd_wnd_max.max(1)) << self.snd_scale()
+    }
+
+    /// Owes an acknowledgement in this turn. One that carries data will do.
+    #[inline]
+    pub(crate) fn ack_now(&mut self, cx: &mut Context<'_, Tcp>) {
+        self.set(Flag::AckNow);
+        cx.want_tx(Class::Ack);
+    }
+
+    #[inline]
+    pub(crate) fn arm(&mut self, timer: Timer, at: Instant) {
+        self.timer = timer;
+        self.timer_at = at;
+    }
+
+    #[inline]
+    pub(crate) fn disarm(&mut self) {
+        self.arm(Timer::None, Instant::NEVER);
+    }
+
+    /// The retransmission timer, from now on.
+    #[inline]
+    pub(crate) fn arm_retransmit(&mut self, now: Instant) {
+        self.arm(Timer::Retransmit, now + self.rtt.rto());
+    }
+
+    /// Tells the engine when to call. Every call into the connection ends with it.
+    #[inline]
+    pub(crate) fn set_deadline(&self, cx: &mut Context<'_, Tcp>) {
+        cx.set_deadline(self.timer_at.min(self.delayed_ack_at));
+    }
+}
+
+/// Our clock for timestamps: ticks of 2^20 ns, about a millisecond (RFC 7323 5.4: 1 ms to 1 s). One offset for the host
+/// hides its uptime, and keeps timestamps of successive connections in order (RFC 6191).
+#[inline]
+pub(crate) fn timestamp(now: Instant, offset: u32) -> u32 {
+    ((now.as_nanos() >> TIMESTAMP_SHIFT) as u32).wrapping_add(offset)
+}
+
+/// A distance on the timestamp clock as a time.
+pub(crate) fn ticks(count: u32) -> Duration {
+    Duration::from_nanos(u64::from(count) << TIMESTAMP_SHIFT)
+}
+
+const TIMESTAMP_SHIFT: u32 = 20;
+/// A peer's full segment is taken to be at least this large, as long as no larger one came.
+pub(crate) const RCV_MSS_MIN: u16 = 536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hot_part_is_two_cache_lines() {
+        let parts = [size_of::<SentLedger>(), size_of::<RttEstimator>(), size_of::<Option<Conn>>()];
+        assert!(size_of::<Conn>() <= 128, "{} {parts:?}", size_of::<Conn>());
+    }
+}

@@ -1,0 +1,461 @@
+//! What leaves: SYNs and window probes (Control), pure acknowledgements (Ack), data, old before new, and the FIN (Data).
+//! How much may leave is decided in [`plan`]: RFC 5681 (congestion window), RFC 9293 3.8.6.2.1 (sender's silly window
+//! avoidance) and 3.7.4 (Nagle, in Minshall's variant).
+
+use burstlane::congestion::Interests;
+use burstlane::net::{PathId, TxBatch, TxStop};
+use burstlane::observe::Event;
+use burstlane::socket::StreamIo;
+use burstlane::time::Instant;
+use burstlane::toolkit::{FourTuple, SeqNum};
+use burstlane::transport::{Class, Context, TxStatus};
+
+use crate::Tcp;
+use crate::answer::{TX_INFO, ip_header_bytes, mss_offer, syn_window};
+use crate::conn::{Conn, Flag, Timer, timestamp};
+use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
+use crate::state::State;
+use crate::wire::{self, FIXED_BYTES, HeaderBytes};
+
+/// A piece of new data that may leave now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    /// Where in the send buffer.
+    offset: usize,
+    bytes: usize,
+    /// The FIN goes with it.
+    fin: bool,
+}
+
+impl Tcp {
+    /// Builds what the connection owes in `class`.
+    #[inline]
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        class: Class,
+        out: &mut TxBatch<'_>,
+    ) -> TxStatus {
+        let Some(path) = cx.path() else { return TxStatus::Idle };
+        let sent = match class {
+            Class::Control => self.poll_control(cx, conn, io, path, out),
+            Class::Ack => self.poll_ack(cx, conn, io, path, out),
+            Class::Data => self.poll_data(cx, conn, io, path, out),
+        };
+        if cx.is_ended() {
+            return TxStatus::Idle;
+        }
+        let status = match sent {
+            Ok(()) => TxStatus::Idle,
+            Err(TxStop::Full | TxStop::NoMemory) => TxStatus::More,
+            Err(TxStop::Unresolved) => {
+                // The engine parks the flow. If the neighbour never answers, the timer is what ends it.
+                if conn.timer == Timer::None {
+                    conn.arm_retransmit(cx.now);
+                }
+                TxStatus::More
+            }
+            // The path shrank in between: `fit_to_path` sees it next time.
+            Err(TxStop::TooBig { .. }) => TxStatus::More,
+            Err(TxStop::NoPath) => TxStatus::Idle,
+        };
+        conn.set_deadline(cx);
+        status
+    }
+
+    fn poll_control(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        if !conn.has(Flag::ControlOwed) {
+            return Ok(());
+        }
+        match conn.state() {
+            State::SynSent | State::SynReceived => self.send_syn(cx, conn, path, out)?,
+            State::Established | State::FinWait1 | State::CloseWait | State::Closing | State::LastAck => {
+                self.send_probe(cx, conn, io, path, out)?;
+            }
+            State::FinWait2 | State::TimeWait | State::Closed => {}
+        }
+        conn.unset(Flag::ControlOwed);
+        Ok(())
+    }
+
+    /// Our SYN, or the SYN-ACK of a simultaneous open.
+    fn send_syn(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let Some(cold) = self.cold.get_at(conn.cold) else { return Ok(()) };
+        let key = cx.key();
+        let answers = conn.state() == State::SynReceived;
+        let mss = mss_offer(&self.config, out.mtu(path).unwrap_or(0), key.local().ip.is_v4());
+        // A SYN-ACK answers only what the peer's SYN offered.
+        let may = |ours: bool, agreed: bool| ours && (!answers || agreed);
+        let scaling = conn.rcv_scale() > 0 || conn.snd_scale() > 0 || !answers;
+        let options = SynOptions {
+            mss: Some(mss),
+            window_scale: may(cold.offers.window_scaling, scaling).then(|| self.config.window_scale()),
+            sack_permitted: may(cold.offers.sack, conn.has(Flag::Sack)),
+        };
+        let timestamps = may(cold.offers.timestamps, conn.has(Flag::Timestamps));
+        let (iss, flags) = (cold.iss, if answers { wire::SYN | wire::ACK } else { wire::SYN });
+        let rcv_nxt = SeqNum::of_offset(conn.rcv_nxt);
+        let mut header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
+        if timestamps {
+            let value = timestamp(cx.now, self.shared.ts_offset);
+            header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
+        }
+        let header = header.with_options(&options.to_bytes());
+        out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())?;
+        if conn.snd_nxt() == iss {
+            conn.ledger.on_sent(iss + 1, cx.now);
+        } else {
+            conn.ledger.on_retransmitted(iss..iss + 1, cx.now);
+            self.count_retransmission(conn, 0);
+        }
+        if answers {
+            conn.last_ack_sent = rcv_nxt;
+        }
+        if conn.timer == Timer::None {
+            conn.arm_retransmit(cx.now);
+        }
+        Ok(())
+    }
+
+    /// Asks after a window that is shut or too small: one byte or what fits of new data, or what is outstanding, or the
+    /// FIN (RFC 9293 3.8.6.1).
+    fn send_probe(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let offset = if conn.ledger.is_empty() { conn.outstanding_data() } else { 0 };
+        let left = io.tx.len().saturating_sub(offset);
+        let bytes = left.min(conn.snd_wnd.clamp(1, conn.segment_bytes()) as usize);
+        let fin = left == 0 && conn.has(Flag::FinQueued);
+        if left == 0 && !fin {
+            return Ok(());
+        }
+        let is_new = conn.ledger.is_empty();
+        let start = conn.snd_una();
+        let end = self.send_range(cx, conn, io, path, out, start, Plan { offset, bytes, fin })?;
+        if is_new {
+            conn.ledger.on_sent(end, cx.now);
+        } else {
+            conn.ledger.on_retransmitted(start..end, cx.now);
+        }
+        Ok(())
+    }
+
+    fn poll_ack(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        if !conn.has(Flag::AckNow) {
+            return Ok(());
+        }
+        // Data that leaves in this turn carries it.
+        if conn.duplicates_owed == 0 && self.plan(conn, io).is_some() {
+            cx.want_tx(Class::Data);
+            return Ok(());
+        }
+        self.send_ack(cx, conn, io, path, out)
+    }
+
+    fn send_ack(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let seq = SeqNum::of_offset(conn.snd_nxt());
+        let mut header = self.header(cx.now, &cx.key(), conn, io, seq);
+        if conn.has(Flag::Sack) && !conn.reassembly.is_empty() {
+            header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
+        }
+        loop {
+            out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())?;
+            if conn.duplicates_owed <= 1 {
+                break;
+            }
+            conn.duplicates_owed -= 1;
+        }
+        self.acknowledged_all(conn);
+        if conn.state() == State::TimeWait {
+            self.retire(cx, conn);
+        }
+        Ok(())
+    }
+
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        if conn.state().can_send() {
+            self.fit_to_path(cx, conn, path, out);
+            if conn.ledger.lost_bytes() > 0 {
+                self.send_lost(cx, conn, io, path, out)?;
+            }
+            while let Some(plan) = self.plan(conn, io) {
+                self.send_new(cx, conn, io, path, out, plan)?;
+            }
+            self.consider_persist(cx, conn, io);
+        }
+        // Planned to go with data that then did not.
+        if conn.has(Flag::AckNow) {
+            self.send_ack(cx, conn, io, path, out)?;
+        }
+        Ok(())
+    }
+
+    /// What is held for lost goes again, as the congestion window allows; the first of a recovery in any case.
+    fn send_lost(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let segment = u64::from(conn.segment_bytes());
+        loop {
+            let room = u64::from(conn.cwnd).saturating_sub(conn.ledger.in_flight_bytes());
+            let forced = conn.has(Flag::RetransmitNow) || conn.ledger.in_flight_bytes() == 0;
+            if room < segment && !forced {
+                return Ok(());
+            }
+            let most = (room / segment).clamp(1, BURST_BYTES_MAX as u64 / segment) * segment;
+            let Some(range) = conn.ledger.next_lost(most) else { return Ok(()) };
+            let una = conn.snd_una();
+            let data_end = una + io.tx.len() as u64;
+            let offset = (range.start - una) as usize;
+            let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
+            let plan = Plan { offset, bytes, fin: range.end > data_end };
+            let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
+            conn.ledger.on_retransmitted(range.start..end, cx.now);
+            conn.unset(Flag::RetransmitNow);
+            self.count_retransmission(conn, end - range.start);
+            let flow = cx.flow_ref();
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
+            let (offset, bytes) = (range.start.saturating_sub(first), (end - range.start) as usize);
+            cx.observe(|| Event::SegmentSent { flow, offset, bytes, retransmission: true });
+            if conn.timer == Timer::None {
+                conn.arm_retransmit(cx.now);
+            }
+        }
+    }
+
+    #[inline]
+    fn send_new(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+        plan: Plan,
+    ) -> Result<(), TxStop> {
+        self.control_restart(cx.now, conn);
+        let start = conn.snd_nxt();
+        let end = self.send_range(cx, conn, io, path, out, start, plan)?;
+        conn.ledger.on_sent(end, cx.now);
+        if end == start + plan.bytes as u64 + 1 {
+            conn.set(Flag::FinSent);
+        }
+        if !(plan.bytes as u32).is_multiple_of(conn.segment_bytes()) {
+            conn.set(Flag::SmallSent);
+        }
+        if self.interests.contains(Interests::SENT) {
+            self.control_sent(cx.now, conn, end - start);
+        }
+        match conn.timer {
+            Timer::None => conn.arm_retransmit(cx.now),
+            Timer::Persist => {
+                conn.rtt.clear_back_off();
+                conn.arm_retransmit(cx.now);
+            }
+            Timer::Retransmit | Timer::Reorder | Timer::FinWait => {}
+        }
+        let flow = cx.flow_ref();
+        let cold = &self.cold;
+        cx.observe(|| {
+            let first = cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
+            let (offset, bytes) = (start.saturating_sub(first), (end - start) as usize);
+            Event::SegmentSent { flow, offset, bytes, retransmission: false }
+        });
+        Ok(())
+    }
+
+    /// Sends a range of the stream that begins at offset `start`. Returns where what was taken ends, its FIN included.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "the one place where segments with text are built")]
+    fn send_range(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+        start: u64,
+        plan: Plan,
+    ) -> Result<u64, TxStop> {
+        let seq = SeqNum::of_offset(start);
+        let header = self.header(cx.now, &cx.key(), conn, io, seq);
+        let slices = io.tx.slices(cx.mem, plan.offset, plan.bytes);
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        if offered == 0 && !plan.fin {
+            // The buffer holds what SND.UNA says; if not, a bug must not become an endless loop.
+            debug_assert!(false, "nothing to send at {start}");
+            return Err(TxStop::NoPath);
+        }
+        let fin = plan.fin && offered == plan.bytes;
+        let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
+        let mut fin_left = false;
+        let segment = conn.segment_bytes() as usize;
+        let taken = out.segments(path, &TX_INFO, header.as_slice(), &slices, segment, |header, at| {
+            let flags = if at.last { last_flags } else { 0 };
+            wire::patch(header, seq + at.offset as u32, flags);
+        })?;
+        if taken == offered {
+            fin_left = fin;
+        }
+        self.acknowledged_all(conn);
+        Ok(start + taken as u64 + u64::from(fin_left))
+    }
+
+    /// The header of every segment once open; its window is what we advertise from now on.
+    #[inline]
+    fn header(&self, now: Instant, key: &FourTuple, conn: &mut Conn, io: &StreamIo, seq: SeqNum) -> HeaderBytes {
+        let window = self.advertise(conn, io);
+        let header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
+        if conn.has(Flag::Timestamps) {
+            let value = timestamp(now, self.shared.ts_offset);
+            return header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
+        }
+        header
+    }
+
+    /// The window to advertise: what the buffer takes beyond RCV.NXT, in steps worth the peer's while (RFC 9293
+    /// 3.8.6.2.2), its right edge never moving left.
+    #[inline]
+    fn advertise(&self, conn: &mut Conn, io: &StreamIo) -> u16 {
+        let edge = self.window_edge(conn, io);
+        let step = u64::from(conn.rcv_mss).min(u64::from(self.config.receive_buffer_bytes / 2));
+        let edge = if edge >= conn.rcv_adv + step { edge } else { conn.rcv_adv };
+        let window = edge.saturating_sub(conn.rcv_nxt);
+        // Rounded up if the buffer has the room, so that the edge does not retreat by the scale (RFC 7323 2.4).
+        let unit = (1 << conn.rcv_scale()) - 1;
+        let rounded = (window + unit) & !unit;
+        let fits = rounded <= self.window_edge(conn, io).saturating_sub(conn.rcv_nxt);
+        let field = (if fits { rounded } else { window } >> conn.rcv_scale()).min(u64::from(u16::MAX));
+        conn.rcv_adv = conn.rcv_adv.max(conn.rcv_nxt + (field << conn.rcv_scale()));
+        field as u16
+    }
+
+    /// The right edge that the receive buffer has room for.
+    #[inline]
+    pub(crate) fn window_edge(&self, conn: &Conn, io: &StreamIo) -> u64 {
+        let room = (self.config.receive_buffer_bytes as usize).saturating_sub(io.rx.len());
+        conn.rcv_nxt + room as u64
+    }
+
+    /// An acknowledgement of everything received has left.
+    #[inline]
+    fn acknowledged_all(&self, conn: &mut Conn) {
+        conn.unset(Flag::AckNow);
+        conn.unset(Flag::AckLater);
+        conn.duplicates_owed = 0;
+        conn.delayed_ack_at = Instant::NEVER;
+        conn.last_ack_sent = SeqNum::of_offset(conn.rcv_nxt);
+    }
+
+    /// How much new data may leave in one piece.
+    #[inline]
+    fn plan(&self, conn: &Conn, io: &StreamIo) -> Option<Plan> {
+        if conn.has(Flag::FinSent) || !conn.state().can_send() {
+            return None;
+        }
+        let offset = conn.outstanding_data();
+        let unsent = io.tx.len().saturating_sub(offset);
+        let fin = conn.has(Flag::FinQueued);
+        if unsent == 0 && !fin {
+            return None;
+        }
+        let window = (conn.snd_una() + u64::from(conn.snd_wnd)).saturating_sub(conn.snd_nxt()) as usize;
+        let in_flight = conn.ledger.in_flight_bytes();
+        let room = u64::from(conn.cwnd).saturating_sub(in_flight) as usize;
+        let bytes = unsent.min(window).min(room).min(BURST_BYTES_MAX);
+        let segment = conn.segment_bytes() as usize;
+        if bytes < unsent {
+            let whole = bytes - bytes % segment;
+            // Less than a segment leaves only if it is half of the largest window that the peer ever offered.
+            let half_window = bytes > 0 && window <= room && bytes * 2 >= conn.snd_wnd_max() as usize;
+            let bytes = if whole > 0 { whole } else { bytes };
+            return (whole > 0 || half_window).then_some(Plan { offset, bytes, fin: false });
+        }
+        if fin && bytes < window {
+            return Some(Plan { offset, bytes, fin: true });
+        }
+        // The last piece, if small, waits while another small one is unacknowledged.
+        let held = self.config.nagle && !fin && conn.has(Flag::SmallSent) && !conn.ledger.is_empty();
+        let bytes = if held { bytes - bytes % segment } else { bytes };
+        (bytes > 0).then_some(Plan { offset, bytes, fin: false })
+    }
+
+    /// Something waits that no acknowledgement will release: the window is to be asked after.
+    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
+        if !conn.ledger.is_empty() || conn.timer == Timer::Persist {
+            return;
+        }
+        let waits = !io.tx.is_empty() || conn.has(Flag::FinQueued) && !conn.has(Flag::FinSent);
+        if waits {
+            conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
+        }
+    }
+
+    /// Follows the path's MTU downwards (RFC 1191, RFC 8201).
+    #[inline]
+    fn fit_to_path(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, path: PathId, out: &TxBatch<'_>) {
+        let Some(mtu) = out.mtu(path) else { return };
+        let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES } else { 0 };
+        let headers = ip_header_bytes(cx.key().local().ip.is_v4()) + (FIXED_BYTES + options) as u32;
+        let fits = mtu.saturating_sub(headers).max(1);
+        if fits < u32::from(conn.smss) {
+            conn.smss = fits as u16;
+            self.control_segment_size(cx.now, conn);
+        }
+    }
+
+    fn count_retransmission(&mut self, conn: &Conn, bytes: u64) {
+        if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.retransmits += bytes.div_ceil(u64::from(conn.segment_bytes())).max(1);
+            cold.retransmitted_bytes += bytes;
+        }
+    }
+}
+
+/// What one piece holds at most: an IP packet of 64 KiB that a device cuts, less all headers.
+const BURST_BYTES_MAX: usize = 65_535 - 60 - 60;

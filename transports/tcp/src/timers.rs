@@ -1,0 +1,155 @@
+//! Timers: retransmission (RFC 6298), reordering (RFC 8985), the peer's window (RFC 9293 3.8.6.1), delayed
+//! acknowledgements (3.8.6.3), FIN-WAIT-2 without an owner. One deadline for all of them; what fires records what is
+//! owed, `poll_tx` sends it.
+
+use burstlane::observe::Event;
+use burstlane::socket::StreamIo;
+use burstlane::time::Instant;
+use burstlane::transport::{Class, Context, FlowError};
+
+use crate::conn::{Conn, Flag, Timer};
+use crate::established::Totals;
+use crate::state::State;
+use crate::{Close, Tcp};
+
+impl Tcp {
+    /// The connection's deadline came.
+    pub(crate) fn deadline(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
+        if conn.delayed_ack_at <= cx.now {
+            conn.delayed_ack_at = Instant::NEVER;
+            if conn.has(Flag::AckLater) {
+                conn.ack_now(cx);
+            }
+        }
+        if conn.timer_at <= cx.now {
+            let timer = conn.timer;
+            conn.disarm();
+            self.timer_fired(cx, conn, io, timer);
+        }
+        if !cx.is_ended() {
+            conn.set_deadline(cx);
+        }
+    }
+
+    fn timer_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, timer: Timer) {
+        match timer {
+            Timer::None => {}
+            Timer::Retransmit if matches!(conn.state(), State::SynSent | State::SynReceived) => {
+                self.syn_timeout_fired(cx, conn);
+            }
+            Timer::Retransmit if conn.snd_wnd == 0 && conn.state().is_synchronized() => {
+                self.probe_timeout(cx, conn);
+            }
+            Timer::Retransmit => self.retransmit_timeout(cx, conn, io),
+            Timer::Persist => self.probe_timeout(cx, conn),
+            Timer::Reorder => self.reorder_timeout(cx, conn),
+            Timer::FinWait => self.end(cx, conn, Close::Quietly),
+        }
+    }
+
+    fn syn_timeout_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+        tell(cx, "SYN");
+        if self.count_timeout(cx.now, conn) > self.config.syn_retries_max {
+            return self.end(cx, conn, Close::Error(FlowError::TimedOut));
+        }
+        conn.rtt.back_off();
+        conn.arm_retransmit(cx.now);
+        conn.set(Flag::ControlOwed);
+        cx.want_tx(Class::Control);
+    }
+
+    /// RFC 6298 5.4 to 5.6.
+    fn retransmit_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
+        tell(cx, "RTO");
+        let count = self.count_timeout(cx.now, conn);
+        if count > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
+            return self.give_up(cx, conn, io);
+        }
+        conn.set(Flag::TimedOut);
+        conn.rtt.back_off();
+        let timeout = conn.ledger.mark_all_lost();
+        self.control_timeout(cx, conn, timeout.first);
+        conn.arm_retransmit(cx.now);
+        cx.want_tx(Class::Data);
+    }
+
+    /// The peer's window is shut, or too small to use: asks how it is now. For as long as it answers (MUST-37).
+    fn probe_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+        tell(cx, "persist");
+        if self.count_timeout(cx.now, conn) > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
+            return self.end(cx, conn, Close::Error(FlowError::TimedOut));
+        }
+        conn.set(Flag::TimedOut);
+        conn.rtt.back_off();
+        conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
+        conn.set(Flag::ControlOwed);
+        cx.want_tx(Class::Control);
+    }
+
+    /// What was overtaken has had its time to arrive (RFC 8985 6.3).
+    fn reorder_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+        tell(cx, "reorder");
+        let in_flight_before = conn.ledger.in_flight_bytes();
+        let mut totals = Totals { in_flight_before, ..Totals::default() };
+        self.detect_loss(cx, conn, &mut totals);
+        if totals.new_episode {
+            self.control_congestion(cx, conn, &totals);
+        }
+        if conn.timer == Timer::None && !conn.ledger.is_empty() {
+            conn.arm_retransmit(cx.now);
+        }
+        if totals.lost_bytes > 0 {
+            cx.want_tx(Class::Data);
+        }
+    }
+
+    /// One more timeout; how many in a row that makes.
+    fn count_timeout(&mut self, now: Instant, conn: &Conn) -> u8 {
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return u8::MAX };
+        if cold.timeouts == 0 {
+            // The silence began about one timeout ago.
+            cold.silent_since = now - conn.rtt.rto();
+        }
+        cold.timeouts = cold.timeouts.saturating_add(1);
+        cold.timeouts_total = cold.timeouts_total.saturating_add(1);
+        cold.timeouts
+    }
+
+    fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {
+        let Some(limit) = self.config.user_timeout else { return false };
+        self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) > limit)
+    }
+
+    fn give_up(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
+        io.tx.clear(cx.mem);
+        self.end(cx, conn, Close::Error(FlowError::TimedOut));
+    }
+
+    /// The peer answered after timeouts.
+    pub(crate) fn answered(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
+        // A shut window that is confirmed is an answer; an old ACK to what we sent again in vain is none.
+        if totals.acked_bytes == 0 && conn.snd_wnd != 0 && conn.timer != Timer::Persist {
+            return;
+        }
+        conn.unset(Flag::TimedOut);
+        let now = cx.now;
+        if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.timeouts = 0;
+            cold.silent_since = now;
+        }
+    }
+
+    /// After the application ran: an acknowledgement that no reply carried waits for its time.
+    #[inline]
+    pub(crate) fn settle_ack(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+        if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
+            conn.delayed_ack_at = cx.now + self.config.delayed_ack_timeout;
+            conn.set_deadline(cx);
+        }
+    }
+}
+
+fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
+    let flow = cx.flow_ref();
+    cx.observe(|| Event::TimerFired { flow, name });
+}

@@ -1,0 +1,301 @@
+//! The header of RFC 9293 3.1, read into values that cannot be nonsense and written from them. Nothing behind this file
+//! sees raw header bytes. Checksums are the framework's; options are in [`options`].
+#![deny(clippy::arithmetic_side_effects)]
+
+use burstlane::net::{DropReason, Packet};
+use burstlane::toolkit::{FourTuple, SeqNum};
+
+use crate::options::{self, Options, Timestamps};
+
+/// A received header, as far as anything behind `parse` wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// SEG.SEQ.
+    pub seq: SeqNum,
+    /// SEG.ACK, if the ACK bit is set.
+    pub ack: Option<SeqNum>,
+    /// Payload, bytes; a frame that a device merged carries many segments' worth.
+    pub payload_bytes: u32,
+    /// The timestamps option.
+    pub timestamps: Option<Timestamps>,
+    /// The other options.
+    pub options: Options,
+    /// SEG.WND as it stands in the header, not scaled.
+    pub window: u16,
+    /// What else the segment does.
+    pub control: Control,
+    /// The PSH bit.
+    pub push: bool,
+}
+
+/// The control bits that exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// An ordinary segment.
+    None,
+    /// Opens.
+    Syn,
+    /// The sender sends no more.
+    Fin,
+    /// Ends the connection at once.
+    Rst,
+}
+
+impl Header {
+    /// Reads a header from the front of a segment. Returns it with its length in bytes, and the two ports.
+    ///
+    /// # Errors
+    /// The reason to drop the segment.
+    #[inline]
+    pub fn parse(segment: &[u8]) -> Result<(Self, usize, Ports), DropReason> {
+        let Some((fixed, rest)) = segment.split_first_chunk::<FIXED_BYTES>() else { return Err(TOO_SHORT) };
+        let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = fixed;
+        let header_bytes = usize::from(offset >> 4).saturating_mul(4);
+        let options_bytes = header_bytes.checked_sub(FIXED_BYTES).ok_or(BAD_OFFSET)?;
+        let Some((option_bytes, payload)) = rest.split_at_checked(options_bytes) else { return Err(BAD_OFFSET) };
+        let control = match flags & (FIN | SYN | RST) {
+            0 => Control::None,
+            SYN => Control::Syn,
+            FIN => Control::Fin,
+            RST | RST_AND_FIN => Control::Rst,
+            _ => return Err(BAD_FLAGS),
+        };
+        let (timestamps, options) = options::parse(option_bytes, control == Control::Syn)?;
+        let header = Self {
+            seq: SeqNum(u32::from_be_bytes([q0, q1, q2, q3])),
+            ack: (flags & ACK != 0).then_some(SeqNum(u32::from_be_bytes([a0, a1, a2, a3]))),
+            payload_bytes: payload.len() as u32,
+            timestamps,
+            options,
+            window: u16::from_be_bytes([w0, w1]),
+            control,
+            push: flags & PSH != 0,
+        };
+        let ports = Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) };
+        Ok((header, header_bytes, ports))
+    }
+
+    /// SEG.LEN: payload bytes, and one for SYN or FIN (RFC 9293 3.4).
+    #[must_use]
+    pub fn segment_len(&self) -> u32 {
+        let control = matches!(self.control, Control::Syn | Control::Fin);
+        self.payload_bytes.saturating_add(u32::from(control))
+    }
+}
+
+/// The ports of a received header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The peer's.
+    pub source: u16,
+    /// Ours.
+    pub destination: u16,
+}
+
+/// The flow that a packet belongs to, by its addresses and the ports at its front.
+#[must_use]
+pub fn tuple(packet: &Packet) -> Option<FourTuple> {
+    let &[s0, s1, d0, d1] = packet.frame.bytes().first_chunk()?;
+    let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    Some(FourTuple::from_parts(packet.dst.ip, packet.src.ip, destination, source))
+}
+
+/// Our port and the peer's, from the front of a header of ours that came back.
+#[must_use]
+pub fn quoted_ports(bytes: &[u8]) -> Option<(u16, u16)> {
+    let &[s0, s1, d0, d1] = bytes.first_chunk()?;
+    Some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])))
+}
+
+/// The sequence number of a header of ours that came back.
+#[must_use]
+pub fn quoted_seq(bytes: &[u8]) -> Option<SeqNum> {
+    let &[_, _, _, _, q0, q1, q2, q3] = bytes.first_chunk()?;
+    Some(SeqNum(u32::from_be_bytes([q0, q1, q2, q3])))
+}
+
+/// A header to be sent: at most 60 bytes, the checksum left zero.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderBytes {
+    bytes: [u8; HEADER_BYTES_MAX],
+    len: u8,
+}
+
+impl HeaderBytes {
+    /// The fixed part. `flags` is a sum of this module's bits; without [`ACK`] the acknowledgement number is zero.
+    #[inline]
+    #[must_use]
+    pub fn new(tuple: &FourTuple, seq: SeqNum, ack: SeqNum, flags: u8, window: u16) -> Self {
+        let mut bytes = [0; HEADER_BYTES_MAX];
+        bytes[0..4].copy_from_slice(&tuple.port_bytes());
+        bytes[4..8].copy_from_slice(&seq.0.to_be_bytes());
+        if flags & ACK != 0 {
+            bytes[8..12].copy_from_slice(&ack.0.to_be_bytes());
+        }
+        bytes[12] = (FIXED_BYTES as u8 / 4) << 4;
+        bytes[13] = flags;
+        bytes[14..16].copy_from_slice(&window.to_be_bytes());
+        Self { bytes, len: FIXED_BYTES as u8 }
+    }
+
+    /// Adds timestamps in the usual place, aligned behind two NOPs (RFC 7323 appendix A). Must come first.
+    #[inline]
+    #[must_use]
+    pub fn with_timestamps(mut self, timestamps: Timestamps) -> Self {
+        debug_assert_eq!(usize::from(self.len), FIXED_BYTES);
+        self.bytes[20..24].copy_from_slice(&options::TIMESTAMPS_PREFIX.to_be_bytes());
+        self.bytes[24..28].copy_from_slice(&timestamps.value.to_be_bytes());
+        self.bytes[28..32].copy_from_slice(&timestamps.echo.to_be_bytes());
+        self.set_len(FIXED_BYTES.saturating_add(options::TIMESTAMPS_BYTES));
+        self
+    }
+
+    /// Appends options, already aligned to four bytes. What does not fit is left out.
+    #[must_use]
+    pub fn with_options(mut self, options: &[u8]) -> Self {
+        debug_assert_eq!(options.len() % 4, 0);
+        let start = usize::from(self.len);
+        let end = start.saturating_add(options.len());
+        if let Some(place) = self.bytes.get_mut(start..end) {
+            place.copy_from_slice(options);
+            self.set_len(end);
+        }
+        self
+    }
+
+    /// The bytes.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+
+    #[inline]
+    fn set_len(&mut self, len: usize) {
+        self.len = len as u8;
+        self.bytes[12] = (self.len / 4) << 4;
+    }
+}
+
+/// Writes the sequence number and adds flags, in a header that is cut from a larger one.
+#[inline]
+pub fn patch(header: &mut [u8], seq: SeqNum, flags: u8) {
+    if let Some(fixed) = header.first_chunk_mut::<FIXED_BYTES>() {
+        fixed[4..8].copy_from_slice(&seq.0.to_be_bytes());
+        fixed[13] |= flags;
+    }
+}
+
+/// No more data from the sender.
+pub const FIN: u8 = 0x01;
+/// Synchronize sequence numbers.
+pub const SYN: u8 = 0x02;
+/// Reset.
+pub const RST: u8 = 0x04;
+/// Push.
+pub const PSH: u8 = 0x08;
+/// The acknowledgement field is significant.
+pub const ACK: u8 = 0x10;
+const RST_AND_FIN: u8 = RST | FIN;
+
+/// The header without options.
+pub const FIXED_BYTES: usize = 20;
+/// The largest header: the data offset has four bits.
+pub const HEADER_BYTES_MAX: usize = 60;
+/// Where the checksum stands.
+pub const CHECKSUM_FIELD: u16 = 16;
+
+const TOO_SHORT: DropReason = DropReason("tcp: shorter than a header");
+const BAD_OFFSET: DropReason = DropReason("tcp: data offset");
+const BAD_FLAGS: DropReason = DropReason("tcp: SYN with FIN or RST");
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+    use crate::options::{SackBlocks, SynOptions};
+    use burstlane::addr::{Endpoint, Ip};
+    use pnet_packet::tcp::TcpPacket;
+    use proptest::prelude::*;
+
+    fn tuple() -> FourTuple {
+        FourTuple::new(Endpoint::new(Ip::v4([10, 0, 0, 1]), 4321), Endpoint::new(Ip::v4([10, 0, 0, 2]), 80))
+    }
+
+    #[test]
+    fn it_is_small_enough_to_copy() {
+        assert!(size_of::<Header>() <= 72, "{}", size_of::<Header>());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_header_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            if let Ok((header, header_bytes, _)) = Header::parse(&bytes) {
+                prop_assert_eq!(header_bytes + header.payload_bytes as usize, bytes.len());
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_back_here_and_by_an_independent_decoder(
+            seq: u32, ack: u32, window: u16, value: u32, echo: u32, with_timestamps: bool, push: bool,
+            blocks in proptest::collection::vec((any::<u32>(), any::<u32>()), 0..4),
+            payload in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let flags = ACK | if push { PSH } else { 0 };
+            let mut built = HeaderBytes::new(&tuple(), SeqNum(seq), SeqNum(ack), flags, window);
+            let timestamps = with_timestamps.then_some(Timestamps { value, echo });
+            if let Some(timestamps) = timestamps {
+                built = built.with_timestamps(timestamps);
+            }
+            let mut sack = SackBlocks::default();
+            for (left, right) in &blocks {
+                sack.push(SeqNum(*left), SeqNum(*right));
+            }
+            let built = built.with_options(sack.to_bytes().as_slice());
+            let mut bytes = built.as_slice().to_vec();
+            let header_bytes = bytes.len();
+            bytes.extend_from_slice(&payload);
+            let (header, len, ports) = Header::parse(&bytes).unwrap();
+            let options = if blocks.is_empty() { Options::None } else { Options::Sack(sack) };
+            prop_assert_eq!(header, Header {
+                seq: SeqNum(seq), ack: Some(SeqNum(ack)), payload_bytes: payload.len() as u32, timestamps, options,
+                window, control: Control::None, push,
+            });
+            prop_assert_eq!((len, ports), (header_bytes, Ports { source: 4321, destination: 80 }));
+            let pnet = TcpPacket::new(&bytes).unwrap();
+            prop_assert_eq!((pnet.get_source(), pnet.get_destination()), (4321, 80));
+            prop_assert_eq!((pnet.get_sequence(), pnet.get_acknowledgement()), (seq, ack));
+            prop_assert_eq!(usize::from(pnet.get_data_offset()) * 4, header_bytes);
+            prop_assert_eq!((pnet.get_flags(), pnet.get_window()), (flags, window));
+        }
+
+        #[test]
+        fn syn_options_survive(mss: Option<u16>, scale in proptest::option::of(0u8..=14), sack: bool, ts: bool) {
+            let syn = SynOptions { mss, window_scale: scale, sack_permitted: sack };
+            let mut built = HeaderBytes::new(&tuple(), SeqNum(1), SeqNum(0), SYN, 1000);
+            if ts {
+                built = built.with_timestamps(Timestamps { value: 7, echo: 0 });
+            }
+            let built = built.with_options(syn.to_bytes().as_slice());
+            let (header, _, _) = Header::parse(built.as_slice()).unwrap();
+            prop_assert_eq!(header.options, Options::Syn(syn));
+            prop_assert_eq!((header.control, header.ack, header.segment_len()), (Control::Syn, None, 1));
+            prop_assert_eq!(header.timestamps.is_some(), ts);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_drops_with_a_name() {
+        let mut bytes = HeaderBytes::new(&tuple(), SeqNum(1), SeqNum(0), SYN | FIN, 0).as_slice().to_vec();
+        assert_eq!(Header::parse(&bytes), Err(BAD_FLAGS));
+        bytes[13] = SYN | RST;
+        assert_eq!(Header::parse(&bytes), Err(BAD_FLAGS));
+        bytes[13] = RST | FIN;
+        assert_eq!(Header::parse(&bytes).unwrap().0.control, Control::Rst);
+        bytes[12] = 4 << 4;
+        assert_eq!(Header::parse(&bytes), Err(BAD_OFFSET));
+        bytes[12] = 6 << 4;
+        assert_eq!(Header::parse(&bytes), Err(BAD_OFFSET));
+        assert_eq!(Header::parse(&bytes[..19]), Err(TOO_SHORT));
+    }
+}
