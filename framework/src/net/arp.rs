@@ -1,5 +1,6 @@
 //! ARP for IPv4 over Ethernet (RFC 826): answers for our addresses, answers to our questions, and the least of RFC 5227's
 //! defence. What others tell each other is not learned, only corrects what is known already.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket};
 

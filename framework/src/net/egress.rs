@@ -237,7 +237,7 @@ impl<'a> TxBatch<'a> {
     }
 
     /// Asks for the next hop and borrows what sending takes.
-    #[inline]
+    #[inline(always)]
     fn open(&mut self, id: PathId, info: &TxInfo) -> Result<Out<'_>, TxStop> {
         if let Hop::Neighbour { ip, id: neighbour } = self.net.paths.get(id).ok_or(TxStop::NoPath)?.hop {
             let mac = match self.net.neighbours.resolve(neighbour, self.now) {

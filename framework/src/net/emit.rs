@@ -51,7 +51,7 @@ impl Out<'_> {
 
     /// How much of the `left` bytes the next frame takes, and from which memory: one segment, or many for a device that
     /// cuts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn piece(&self, header_bytes: usize, left: usize, segment_bytes: usize) -> (Pool, usize) {
         // A device copies the UDP header to every datagram that it cuts, but nothing behind it.
         let cuttable = self.udp.is_none() || header_bytes == 0;
@@ -74,7 +74,7 @@ impl Out<'_> {
     }
 
     /// One frame: header and the next piece of the payload.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(
         &mut self,
         pool: Pool,
@@ -185,7 +185,7 @@ impl Out<'_> {
     }
 
     /// Copies the payload behind the header, and fills in the checksum, or leaves it to the device.
-    #[inline]
+    #[inline(always)]
     fn copy_sealed(&self, head: &mut [u8], body: &mut [u8], payload: &mut Cursor<'_>, pseudo: u64) {
         let Some(ChecksumSpec { field }) = self.checksum else { return payload.copy(body) };
         let Some(place) = head.get_mut(usize::from(field)..usize::from(field) + 2) else {

@@ -1,4 +1,5 @@
 //! Ethernet II frames with at most one IEEE 802.1Q tag: whether a frame is for this interface, and what is in it.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::drops::DropReason;
 use crate::addr::{Ip, Mac};
@@ -14,7 +15,7 @@ pub(crate) struct Link {
 }
 
 /// Reads the header of a frame received by the interface with this address and tag.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse(frame: &[u8], mac: Mac, vlan: Option<u16>) -> Result<Link, DropReason> {
     let Some((header, rest)) = frame.split_first_chunk::<ETHERNET_HEADER_BYTES>() else {
         return Err(DropReason("ethernet: truncated"));

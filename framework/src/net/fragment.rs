@@ -5,6 +5,7 @@
 //!  slot   | headroom | 0 ........ payload, each fragment copied to its offset ........ |
 //!                    ^ an IP header is put in front of it when all is there
 //! ```
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use arrayvec::ArrayVec;
 
@@ -117,7 +118,7 @@ impl Reassembly {
             return Ok(index);
         }
         if self.pending.len() >= PENDING_MAX {
-            self.displaced += u64::from(self.pending.remove(0).parts.is_some());
+            self.displaced = self.displaced.saturating_add(self.pending.remove(0).parts.is_some().into());
         }
         let frame = match self.pool.alloc() {
             Some(frame) => frame,
@@ -125,14 +126,16 @@ impl Reassembly {
                 // The oldest gives way; if engines hold all of them, the newcomer does.
                 let oldest = self.pending.iter_mut().find(|pending| pending.parts.is_some());
                 oldest.ok_or(DropReason("fragment: no memory"))?.parts = None;
-                self.displaced += 1;
+                self.displaced = self.displaced.saturating_add(1);
                 self.pool.alloc().ok_or(DropReason("fragment: no memory"))?
             }
         };
         let timeout = if key.src.is_v4() { self.limits.timeout_v4 } else { self.limits.timeout_v6 };
         let parts =
             Parts { frame, ranges: ArrayVec::new(), received: 0, total: None, header: None, ecn_seen: [false; 4] };
-        self.pending.push(Pending { key, netif, until: now + timeout, parts: Some(parts) });
+        #[allow(clippy::arithmetic_side_effects)] // An `Instant` saturates.
+        let until = now + timeout;
+        self.pending.push(Pending { key, netif, until, parts: Some(parts) });
         Ok(self.pending.len().saturating_sub(1))
     }
 
@@ -166,8 +169,10 @@ impl Parts {
     fn add(&mut self, header: &IpHeader, at: FragmentAt, bytes: &[u8]) -> Result<Step, DropReason> {
         let end = at.offset.saturating_add(bytes.len());
         let range = (at.offset as u16, bytes.len() as u16);
-        if let Some(clash) =
-            self.ranges.iter().find(|r| at.offset < usize::from(r.0) + usize::from(r.1) && usize::from(r.0) < end)
+        if let Some(clash) = self
+            .ranges
+            .iter()
+            .find(|r| at.offset < usize::from(r.0).saturating_add(r.1.into()) && usize::from(r.0) < end)
         {
             let same = *clash == range && self.frame.bytes().get(at.offset..end) == Some(bytes);
             return if same { Ok(Step::Duplicate) } else { Err(DropReason("fragment: overlap")) };
@@ -208,7 +213,7 @@ impl Parts {
             let chain = ipv6::walk(header.protocol, self.frame.bytes(), false).map_err(|fault| fault.reason)?;
             self.frame.trim_front(chain.bytes);
             header.protocol = chain.protocol;
-            header.header_bytes += chain.bytes;
+            header.header_bytes = header.header_bytes.saturating_add(chain.bytes);
         }
         Ok((header, self.frame))
     }
@@ -237,7 +242,7 @@ impl Net {
             return Err(DropReason("fragment: length"));
         }
         let base_bytes = if header.src.is_v4() { 20 } else { 0 };
-        if at.offset + bytes.len() + base_bytes > usize::from(u16::MAX) {
+        if at.offset.saturating_add(bytes.len()).saturating_add(base_bytes) > usize::from(u16::MAX) {
             return Err(DropReason("fragment: too long"));
         }
         if at.offset != 0 {
@@ -303,7 +308,7 @@ fn put_header(header: &mut IpHeader, frame: &mut Frame) {
         frame.trim_front(template.bytes());
     }
     header.header_bytes = template.ip_bytes();
-    header.total_bytes = template.ip_bytes() + payload_bytes;
+    header.total_bytes = template.ip_bytes().saturating_add(payload_bytes);
     header.fragment = None;
 }
 

@@ -1,5 +1,6 @@
 //! ICMP for both families (RFC 792, RFC 1122 3.2.2, RFC 4443): echo answered, errors about packets of ours handed to the
 //! engine that sent them, errors about packets of others sent, at a limited rate. Neighbour discovery is `ndp`.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use arrayvec::ArrayVec;
 
@@ -112,7 +113,7 @@ impl Net {
         // RFC 1812 4.3.2.3, RFC 4443 2.4 (c): as much of the packet as fits in what every link takes.
         let quote_max =
             if dst.is_v4() { ERROR4_BYTES_MAX - IPV4_HEADER_BYTES } else { ERROR6_BYTES_MAX - IPV6_HEADER_BYTES };
-        let quote = packet.get(..quote_max - ICMP_HEADER_BYTES).unwrap_or(packet);
+        let quote = packet.get(..quote_max.saturating_sub(ICMP_HEADER_BYTES)).unwrap_or(packet);
         let mut message = std::mem::take(&mut self.scratch);
         message.clear();
         message.extend_from_slice(&[kind, code, 0, 0]);
@@ -299,7 +300,7 @@ fn is_icmp_error(packet: &[u8]) -> bool {
             if ipv6::is_extension(protocol)
                 && let Ok(chain) = ipv6::walk(protocol, packet.get(at..).unwrap_or_default(), true)
             {
-                (protocol, at) = (chain.protocol, at + chain.bytes);
+                (protocol, at) = (chain.protocol, at.saturating_add(chain.bytes));
             }
             // Informational messages have the top bit.
             protocol == ICMPV6 && packet.get(at).is_none_or(|kind| kind & 0x80 == 0)

@@ -1,5 +1,6 @@
 //! The way in: from a received frame to the engine that its packet is for. Packets to us alone without options go
 //! straight down this file; whatever else there is branches off.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::checksum::{self, ChecksumSpec};
 use super::drops::DropReason;
@@ -51,7 +52,7 @@ impl Net {
         }
     }
 
-    #[inline]
+    #[inline(always)] // Twice: each family's checks of addresses fold to their own.
     fn ip_input(&mut self, now: Instant, netif: NetifId, link: Link, header: IpHeader, mut frame: Frame) -> Input {
         if let Err(reason) = ip::check_source(&self.locals, netif, header.src) {
             return self.refuse(reason);
@@ -68,8 +69,8 @@ impl Net {
         if header.src.is_unspecified() && header.protocol != ICMPV6 {
             return self.refuse(DropReason("ip: source is unspecified"));
         }
-        frame.truncate(link.bytes + header.total_bytes);
-        frame.trim_front(link.bytes + header.header_bytes);
+        frame.truncate(link.bytes.saturating_add(header.total_bytes));
+        frame.trim_front(link.bytes.saturating_add(header.header_bytes));
         let arrival = Arrival { netif, header, group, frame };
         if header.fragment.is_some() {
             return self.fragment_input(now, arrival);
@@ -78,7 +79,7 @@ impl Net {
     }
 
     /// Hands a whole packet to whoever has claimed it.
-    #[inline]
+    #[inline(always)] // An `Arrival` is large to hand over.
     pub(super) fn deliver(&mut self, now: Instant, arrival: Arrival) -> Input {
         let protocol = arrival.header.protocol;
         let Some(claim) = self.claims.ip(protocol) else { return self.deliver_own(now, arrival) };
@@ -151,7 +152,7 @@ impl Net {
 
 impl Arrival {
     /// Whether the transport checksum is right, or need not be looked at: a device did, or no wire was crossed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn checksum_holds(&self) -> bool {
         match self.frame.meta.checksum {
             Checksum::Good | Checksum::Partial => true,
@@ -163,7 +164,7 @@ impl Arrival {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn into_packet(self, source: u16, destination: u16, envelope_bytes: usize) -> Packet {
         let Self { netif, header, mut frame, .. } = self;
         frame.trim_front(envelope_bytes);
@@ -174,7 +175,7 @@ impl Arrival {
             ecn: header.traffic_class & 3,
             hop_limit: header.hop_limit,
             netif: netif.0,
-            ip_header_bytes: (header.header_bytes + envelope_bytes) as u16,
+            ip_header_bytes: header.header_bytes.saturating_add(envelope_bytes) as u16,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the two IP families have in common once their headers are read, and the checks of addresses that both need
 //! (RFC 1122 3.2.1.3, RFC 4291 2.5 to 2.7).
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::drops::DropReason;
 use super::local::LocalAddresses;
@@ -51,7 +52,7 @@ impl From<DropReason> for Fault {
 }
 
 /// Whether a packet from `netif` may come from `src`.
-#[inline]
+#[inline(always)]
 pub(crate) fn check_source(locals: &LocalAddresses, netif: NetifId, src: Ip) -> Result<(), DropReason> {
     if netif == NetifId::LOOPBACK {
         return Ok(());
@@ -77,7 +78,7 @@ pub(crate) fn check_source(locals: &LocalAddresses, netif: NetifId, src: Ip) -> 
 }
 
 /// Whether a packet from `netif` to `dst` is ours, and if so, whether it is for a group (`true`) or for us alone.
-#[inline]
+#[inline(always)]
 pub(crate) fn check_destination(locals: &LocalAddresses, netif: NetifId, dst: Ip) -> Result<bool, DropReason> {
     match locals.find(dst) {
         // A link-local address means this host on its own link alone.

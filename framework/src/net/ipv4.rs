@@ -1,4 +1,5 @@
 //! The IPv4 header as received (RFC 791 3.1, RFC 1122 3.2.1). Options are skipped, source routes refused.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::drops::DropReason;
 use super::header::{DONT_FRAGMENT, IPV4_HEADER_BYTES, MORE_FRAGMENTS};
@@ -7,14 +8,14 @@ use crate::addr::Ip;
 use crate::simd;
 
 /// Reads and validates the header at the front of `packet`.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse(packet: &[u8]) -> Result<IpHeader, DropReason> {
     let ip = packet.first_chunk::<IPV4_HEADER_BYTES>().ok_or(DropReason("ipv4: truncated"))?;
     let mut header_bytes = IPV4_HEADER_BYTES;
     let mut sum = simd::sum(ip);
     if ip[0] != 0x45 {
         let options = check_options(ip[0], packet)?;
-        header_bytes += options.len();
+        header_bytes = header_bytes.saturating_add(options.len());
         sum = simd::add(sum, simd::sum(options));
     }
     if simd::fold(sum) != 0xffff {

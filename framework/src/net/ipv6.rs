@@ -1,5 +1,6 @@
 //! The IPv6 header as received, and the chain of extension headers behind it (RFC 8200 3, 4), of which only so many are
 //! followed. A type 0 routing header with segments left asks for what RFC 5095 forbids, and is refused like any other.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::cut::{FRAGMENT_HEADER, FRAGMENT_HEADER_BYTES};
 use super::drops::DropReason;
@@ -8,7 +9,7 @@ use super::ip::{Fault, FragmentAt, IpHeader, ParameterProblem};
 use crate::addr::Ip;
 
 /// Reads and validates the headers at the front of `packet`, as far as the first fragment header.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse(packet: &[u8]) -> Result<IpHeader, Fault> {
     let (ip, rest) = packet.split_first_chunk::<IPV6_HEADER_BYTES>().ok_or(DropReason("ipv6: truncated"))?;
     if ip[0] >> 4 != 6 {
@@ -33,7 +34,7 @@ pub(crate) fn parse(packet: &[u8]) -> Result<IpHeader, Fault> {
     if is_extension(header.protocol) {
         let chain = walk(header.protocol, payload, true)?;
         header.protocol = chain.protocol;
-        header.header_bytes += chain.bytes;
+        header.header_bytes = header.header_bytes.saturating_add(chain.bytes);
         header.fragment = chain.fragment;
     }
     Ok(header)
@@ -74,10 +75,14 @@ pub(crate) fn walk(first: u8, payload: &[u8], from_start: bool) -> Result<Chain,
         }
         let rest = payload.get(chain.bytes..).unwrap_or_default();
         let ([next, length, b2, b3, ..], at) = match rest.first_chunk::<8>() {
-            Some(header) => (*header, IPV6_HEADER_BYTES + chain.bytes),
+            Some(header) => (*header, chain.bytes.saturating_add(IPV6_HEADER_BYTES)),
             None => return Err(DropReason("ipv6: extension header truncated").into()),
         };
-        let bytes = if chain.protocol == FRAGMENT_HEADER { FRAGMENT_HEADER_BYTES } else { usize::from(length) * 8 + 8 };
+        let bytes = if chain.protocol == FRAGMENT_HEADER {
+            FRAGMENT_HEADER_BYTES
+        } else {
+            usize::from(length).saturating_add(1).saturating_mul(8)
+        };
         let header = rest.get(..bytes).ok_or(DropReason("ipv6: extension header truncated"))?;
         match chain.protocol {
             HOP_BY_HOP if !from_start || chain.bytes != 0 => {
@@ -87,7 +92,7 @@ pub(crate) fn walk(first: u8, payload: &[u8], from_start: bool) -> Result<Chain,
             HOP_BY_HOP | DESTINATION_OPTIONS => check_options(header, at)?,
             ROUTING if b3 != 0 => {
                 // RFC 8200 4.4: an unknown type, and we know none, with segments left.
-                return Err(problem(DropReason("ipv6: routing header"), ERRONEOUS_FIELD, at + 2));
+                return Err(problem(DropReason("ipv6: routing header"), ERRONEOUS_FIELD, at.saturating_add(2)));
             }
             FRAGMENT_HEADER if !from_start => return Err(DropReason("ipv6: fragment within a fragment").into()),
             FRAGMENT_HEADER => {
@@ -103,7 +108,7 @@ pub(crate) fn walk(first: u8, payload: &[u8], from_start: bool) -> Result<Chain,
         }
         number_at = at;
         chain.protocol = next;
-        chain.bytes += bytes;
+        chain.bytes = chain.bytes.saturating_add(bytes);
         if chain.fragment.is_some() {
             return Ok(chain);
         }
@@ -128,9 +133,15 @@ fn check_options(header: &[u8], at: usize) -> Result<(), Fault> {
             0 => {}
             _ if known => {}
             1 => return Err(DropReason("ipv6: unknown option").into()),
-            _ => return Err(problem(DropReason("ipv6: unknown option"), UNRECOGNIZED_OPTION, at + offset)),
+            _ => {
+                return Err(problem(
+                    DropReason("ipv6: unknown option"),
+                    UNRECOGNIZED_OPTION,
+                    at.saturating_add(offset),
+                ));
+            }
         }
-        offset += bytes;
+        offset = offset.saturating_add(bytes);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Neighbour discovery of IPv6, the part about addresses (RFC 4861 7): solicitations answered and sent, advertisements
 //! taken for neighbours already known. Nothing that was forwarded is believed (hop limit 255). Routers are not discovered:
 //! their messages, and redirects, are counted and ignored.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use pnet_packet::icmpv6::ndp::{NdpOptionTypes, NeighborAdvertPacket, NeighborSolicitPacket};
 
