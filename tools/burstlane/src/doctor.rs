@@ -117,7 +117,8 @@ fn lab() -> Vec<Check> {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             let mut lines = said.lines().filter(|l| !l.starts_with("lab: ")).map(str::trim);
             let first = lines.next().unwrap_or("it failed without a word").trim_start_matches("burstlane: ").to_owned();
-            lines.fold(Check::new("lab", Verdict::Missing, first), Check::mend)
+            let bare = |l: &str| l.trim_start_matches("cause: ").trim_start_matches("next:").trim_start().to_owned();
+            lines.map(bare).fold(Check::new("lab", Verdict::Missing, first), Check::mend)
         }
         Err(e) => Check::new("lab", Verdict::Missing, format!("cannot run this program again: {e}")),
     };

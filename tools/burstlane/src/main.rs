@@ -10,14 +10,13 @@ mod get;
 #[cfg(target_os = "linux")]
 mod lab;
 mod packages;
-#[allow(dead_code, unused_imports, reason = "the quickstart draws with it")]
 mod plot;
 mod problem;
 mod quickstart;
 mod serve;
-#[allow(dead_code)] // until serve and get call it
 mod service;
 mod spec;
+mod station;
 mod term;
 
 use std::process::ExitCode;

@@ -66,16 +66,15 @@ pub(super) fn forbidden(what: &str, error: &io::Error) -> Problem {
 fn cause(error: &io::Error, read: &dyn Fn(&str) -> Option<String>) -> String {
     let is = |path: &str, value: &str| read(path).is_some_and(|v| v.trim() == value);
     if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return format!("{error}: kernel.unprivileged_userns_clone is 0");
+        return "kernel.unprivileged_userns_clone is 0".to_owned();
     }
     if is("/proc/sys/user/max_user_namespaces", "0") {
-        return format!("{error}: user.max_user_namespaces is 0");
+        return "user.max_user_namespaces is 0".to_owned();
     }
     if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return format!(
-            "{error}: AppArmor takes away capabilities in user namespaces \
-             (kernel.apparmor_restrict_unprivileged_userns is 1, as on Ubuntu since 23.10)"
-        );
+        return "AppArmor takes away capabilities in user namespaces \
+                (kernel.apparmor_restrict_unprivileged_userns is 1, as on Ubuntu since 23.10)"
+            .to_owned();
     }
     if read("/proc/self/status").is_some_and(|s| s.lines().any(|l| l.starts_with("Seccomp:") && !l.ends_with('0'))) {
         return format!("{error}: probably the container's seccomp profile (Docker's default forbids unshare)");
