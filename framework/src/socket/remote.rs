@@ -151,7 +151,8 @@ impl<T: Transport<Io = StreamIo>> RemotePort<T> {
         if moved && let Some(thread) = self.shared.app_thread.get() {
             thread.unpark();
         }
-        let peer_done = self.shared.lane_finished.load(Ordering::Relaxed);
+        // Who is gone reads no more: nothing waits for the peer's end.
+        let peer_done = self.shared.lane_finished.load(Ordering::Relaxed) || self.to_app.is_abandoned();
         !(peer_done && (self.finished || self.shared.failed.load(Ordering::Relaxed)))
     }
 
@@ -177,6 +178,9 @@ impl<T: Transport<Io = StreamIo>> RemotePort<T> {
         if self.shared.lane_finished.load(Ordering::Relaxed) {
             return Ok(false);
         }
+        if self.to_app.is_abandoned() {
+            return self.discard();
+        }
         while self.to_app.slots() > 0 {
             let room = self.to_app.slots();
             let to_app = &mut self.to_app;
@@ -193,6 +197,31 @@ impl<T: Transport<Io = StreamIo>> RemotePort<T> {
             }
         }
         Ok(moved)
+    }
+
+    /// What comes for somebody who is gone: taken, so that a peer that waits for room does not hold up what he wrote.
+    fn discard(&self) -> Result<bool, bool> {
+        loop {
+            match self.stream.read_with(<[u8]>::len) {
+                Ok(0) => return Err(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(_) => return Err(true),
+            }
+        }
+    }
+}
+
+/// The lane lets go, in whatever state: the travelling end must not wait for it.
+impl<T: Transport<Io = StreamIo>> Drop for RemotePort<T> {
+    fn drop(&mut self) {
+        if !self.shared.lane_finished.load(Ordering::Relaxed) {
+            self.shared.failed.store(true, Ordering::Release);
+            self.shared.lane_finished.store(true, Ordering::Release);
+        }
+        if let Some(thread) = self.shared.app_thread.get() {
+            thread.unpark();
+        }
     }
 }
 
