@@ -103,6 +103,20 @@ impl Host {
         }
     }
 
+    /// Tries `attempt` until it answers anything but `WouldBlock`, letting time pass in between.
+    pub(super) fn block_on<R>(&self, mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+        let mut over = None;
+        loop {
+            match (attempt(), over) {
+                (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (Err(error), Some(over)) if error.kind() == io::ErrorKind::WouldBlock => return Err(over),
+                (result, _) => return result,
+            }
+            // The last thing that ever happens may be what is waited for: one more try before giving up.
+            over = self.pump().err();
+        }
+    }
+
     /// Takes new flows at `local`, up to `backlog` of them waiting.
     ///
     /// # Errors

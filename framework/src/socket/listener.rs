@@ -51,12 +51,7 @@ impl<T: Transport> Listener<T> {
     }
 
     fn wait_flow(&self) -> io::Result<FlowId> {
-        loop {
-            match self.accept_flow() {
-                Some(flow) => return Ok(flow),
-                None => self.host.pump()?,
-            }
-        }
+        self.host.block_on(|| self.accept_flow().ok_or_else(|| io::ErrorKind::WouldBlock.into()))
     }
 }
 

@@ -169,7 +169,7 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
     /// # Errors
     /// As [`recv`](Self::recv) but for `WouldBlock`, and as [`Host::pump`].
     pub fn recv_blocking(&self, buf: &mut [u8]) -> io::Result<Received> {
-        self.wait(|| self.recv(buf))
+        self.host.block_on(|| self.recv(buf))
     }
 
     /// [`send`](Self::send), waiting for room by the host's pump.
@@ -177,7 +177,7 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
     /// # Errors
     /// As [`send`](Self::send) but for `WouldBlock`, and as [`Host::pump`].
     pub fn send_blocking(&self, message: &[u8]) -> io::Result<()> {
-        self.wait(|| self.send(message))
+        self.host.block_on(|| self.send(message))
     }
 
     /// [`recv`](Self::recv) for a task: it is woken when there is a message.
@@ -188,15 +188,6 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
                 Poll::Pending
             }
             result => Poll::Ready(result),
-        }
-    }
-
-    fn wait<R>(&self, mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
-        loop {
-            match attempt() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.host.pump()?,
-                result => return result,
-            }
         }
     }
 }

@@ -179,26 +179,17 @@ impl<T: Transport<Io = StreamIo>> Blocking<T> {
     pub fn stream(&self) -> &Stream<T> {
         &self.0
     }
-
-    fn wait<R>(&self, mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
-        loop {
-            match attempt() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.host.pump()?,
-                result => return result,
-            }
-        }
-    }
 }
 
 impl<T: Transport<Io = StreamIo>> Read for Blocking<T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.wait(|| self.0.read(buf))
+        self.0.host.block_on(|| self.0.read(buf))
     }
 }
 
 impl<T: Transport<Io = StreamIo>> Write for Blocking<T> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.wait(|| self.0.write(buf))
+        self.0.host.block_on(|| self.0.write(buf))
     }
 
     /// Nothing is held back here: accepted bytes are on their way.
