@@ -1,1 +1,23 @@
-//! burstlane-spec
+//! The kit that judges transports: hosts on simulated links in virtual time, applications that send known bytes and know
+//! what they must get back, and the check that nothing is left behind. `tests/` is written with it.
+//!
+//! Everything fails by panicking, as tests do, and says with which seed. Nothing here reads a clock or sleeps.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's tool: what cannot be fails the test"
+)]
+
+pub mod face;
+pub mod hosts;
+pub mod link;
+pub mod pattern;
+pub mod transfer;
+
+pub use face::{Channel, Face};
+pub use hosts::{Hosts, HostsConfig, PORT};
+pub use pattern::Pattern;
+pub use transfer::{Outcome, Transfer, TransferConfig};

@@ -19,10 +19,8 @@ pub(crate) struct Cold {
     pub(crate) offers: Offers,
     /// Timeouts in a row without an answer.
     pub(crate) timeouts: u8,
-    /// When the silence began in which they fell.
+    /// The first of these.
     pub(crate) silent_since: Instant,
-    /// The last of them.
-    pub(crate) timeout_at: Instant,
     /// Challenges and other answers to nonsense, this interval (RFC 5961 7).
     pub(crate) challenges: u8,
     /// When that interval began.
@@ -58,7 +56,6 @@ impl Cold {
             offers,
             timeouts: 0,
             silent_since: now,
-            timeout_at: now,
             challenges: 0,
             challenges_since: now,
             idle_since: now,

@@ -1,0 +1,278 @@
+//! Two hosts on one simulated link, with any transports, and the check that they were left as they were found.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use burstlane::addr::{Endpoint, Ip};
+use burstlane::driver::Driver;
+use burstlane::frame::FramePool;
+use burstlane::lane::{EngineId, Lane, LaneConfig};
+use burstlane::net::InterfaceConfig;
+use burstlane::observe::Capture;
+use burstlane::socket::Host;
+use burstlane::transport::Transport;
+use burstlane_sim::{EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, LinkConfig, Network, World};
+
+use crate::face::{Face, Handle};
+use crate::link::SparingLink;
+
+/// The port at which the second host listens.
+pub const PORT: u16 = 4433;
+
+/// What two hosts and their link are like.
+#[derive(Clone, Debug)]
+pub struct HostsConfig {
+    /// Decides over everything that is random: faults, sequence numbers, ports.
+    pub seed: u64,
+    /// The link from the first host to the second, and the other way.
+    pub links: [LinkConfig; 2],
+    /// The two ends' devices.
+    pub ends: [EndConfig; 2],
+    /// Ends with foreign memory and late completion.
+    pub late: [Option<LateConfig>; 2],
+    /// Both lanes; the seed in it is not used.
+    pub lane: LaneConfig,
+    /// IPv6 instead of IPv4 where [`Hosts::remote`] is asked.
+    pub is_v6: bool,
+}
+
+impl HostsConfig {
+    /// A link of 5 ms without faults.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let link = LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() };
+        Self {
+            seed,
+            links: [link.clone(), link],
+            ends: [EndConfig::host(1), EndConfig::host(2)],
+            late: [None, None],
+            lane: LaneConfig::seeded(0),
+            is_v6: false,
+        }
+    }
+
+    /// Both directions like this.
+    #[must_use]
+    pub fn with_link(mut self, link: &LinkConfig) -> Self {
+        self.links = [link.clone(), link.clone()];
+        self
+    }
+}
+
+/// An application: called in each turn of its host, and says whether it did anything.
+pub type App = Box<dyn FnMut(&Host) -> bool>;
+
+/// One host.
+pub struct Member {
+    /// Its lane.
+    pub host: Host,
+    /// The wire's end of its interface.
+    pub end: EndHandle,
+    /// The device's own memory and counters, where it has them.
+    pub late: Option<(FramePool, Rc<LateCounters>)>,
+    apps: Rc<RefCell<Vec<App>>>,
+}
+
+/// Two hosts on one link.
+pub struct Hosts {
+    /// Where they live.
+    pub world: World,
+    /// The first connects, the second listens, where it matters.
+    pub members: [Member; 2],
+    config: HostsConfig,
+}
+
+impl Hosts {
+    /// Builds the world.
+    ///
+    /// # Panics
+    /// If the link's configuration makes no sense.
+    #[must_use]
+    pub fn new(config: HostsConfig) -> Self {
+        let world = World::new(Network::new());
+        let [there, back] =
+            [0, 1].map(|i| SparingLink::boxed(&config.links[i], config.seed.wrapping_mul(2) + i as u64));
+        let [left, right] = config.ends.clone();
+        let (left, right) = world.network().link(left, right, there, back);
+        let mut ends = [Some(left), Some(right)];
+        let members = [0, 1].map(|i| {
+            let sim = ends[i].take().unwrap();
+            let end = sim.handle();
+            let mut late = None;
+            let driver: Box<dyn Driver> = match config.late[i] {
+                None => Box::new(sim),
+                Some(config) => {
+                    let driver = LateDriver::new(sim, config);
+                    late = Some((driver.pool().clone(), driver.counters()));
+                    Box::new(driver)
+                }
+            };
+            let seed = LaneConfig::seeded(config.seed.wrapping_mul(2) + i as u64).seed;
+            let mut lane = Lane::new(LaneConfig { seed, ..config.lane.clone() });
+            let addresses = vec![(Self::v4(i), 24), (Self::v6(i), 64)];
+            lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
+            let host = Host::new(lane);
+            let apps: Rc<RefCell<Vec<App>>> = Rc::default();
+            let run = apps.clone();
+            world.add_app(&host, move |host| run.borrow_mut().iter_mut().fold(false, |moved, app| app(host) | moved));
+            Member { host, end, late, apps }
+        });
+        Self { world, members, config }
+    }
+
+    /// The IPv4 address of a host.
+    #[must_use]
+    pub fn v4(host: usize) -> Ip {
+        Ip::v4([10, 0, 0, host as u8 + 1])
+    }
+
+    /// The IPv6 address of a host.
+    #[must_use]
+    pub fn v6(host: usize) -> Ip {
+        Ip::v6([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host as u8 + 1])
+    }
+
+    /// Where the second host listens.
+    #[must_use]
+    pub fn remote(&self) -> Endpoint {
+        self.at(1, PORT)
+    }
+
+    /// A port of a host.
+    #[must_use]
+    pub fn at(&self, host: usize, port: u16) -> Endpoint {
+        Endpoint::new(if self.config.is_v6 { Self::v6(host) } else { Self::v4(host) }, port)
+    }
+
+    /// Registers a transport on both hosts.
+    ///
+    /// # Panics
+    /// If one that claims the same is there.
+    pub fn add<T: Transport>(&self, config: T::Config) -> [EngineId<T>; 2] {
+        [0, 1].map(|i| self.members[i].host.lane().add::<T>(config.clone()).unwrap())
+    }
+
+    /// Adds an application to a host.
+    pub fn add_app(&self, host: usize, app: impl FnMut(&Host) -> bool + 'static) {
+        self.members[host].apps.borrow_mut().push(Box::new(app));
+    }
+
+    /// Ends all applications, and what they hold.
+    pub fn stop_apps(&self) {
+        self.members.iter().for_each(|member| member.apps.borrow_mut().clear());
+    }
+
+    /// Opens a flow from the first host to the second.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    #[must_use]
+    pub fn connect<T: Transport>(&self, engines: [EngineId<T>; 2]) -> Handle<T>
+    where
+        T::Io: Face,
+    {
+        let host = &self.members[0].host;
+        let flow = host.open(engines[0], None, self.remote()).unwrap();
+        <T::Io as Face>::handle(host, engines[0], flow)
+    }
+
+    /// Captures what both hosts send and receive, each its view.
+    ///
+    /// # Panics
+    /// If `out` fails.
+    pub fn capture<W: Write + 'static>(&self, out: W) -> Rc<RefCell<Capture<W>>> {
+        let capture = Rc::new(RefCell::new(Capture::new(out).unwrap()));
+        for (member, name) in self.members.iter().zip(["left", "right"]) {
+            // The lane counts its own loopback as interface 0.
+            let tap = Capture::tap(&capture, &[&format!("{name}-lo"), name]).unwrap();
+            member.host.lane().set_tap(Some(Box::new(tap)));
+        }
+        capture
+    }
+
+    /// Lets the world go on until `done`.
+    ///
+    /// # Panics
+    /// If that does not come true within `limit` of virtual time.
+    pub fn run_until(&self, limit: Duration, done: impl FnMut() -> bool) {
+        if let Err(error) = self.world.run_until(limit, done) {
+            panic!("seed {}: {error}; {}", self.config.seed, self.state());
+        }
+    }
+
+    /// What is alive, for a person who looks for the reason of a failure.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let each = self.members.iter().map(|member| {
+            let mut lane = member.host.lane();
+            format!(
+                "{} flows, {} remnants, {} buffer bytes, {} frames out, next deadline {:?}, drops {:?} {:?}, sent {:?}",
+                lane.flows(),
+                lane.remnants(),
+                lane.buffer_bytes(),
+                member.end.frames_out(),
+                lane.next_deadline(),
+                lane.drops().clone(),
+                lane.net().counters(),
+                member.end.sent(),
+            )
+        });
+        each.collect::<Vec<_>>().join("\n  ")
+    }
+
+    /// Ends the applications, lets everything run out, and checks that nothing is left: no flow, no remnant, no byte of
+    /// buffer memory, no frame of any pool in use or lent.
+    ///
+    /// # Panics
+    /// If something is.
+    pub fn assert_clean(self) {
+        self.stop_apps();
+        let seed = self.config.seed;
+        self.world.run_for(Duration::from_nanos(1)).unwrap();
+        let is_over = || {
+            self.members.iter().all(|member| {
+                let lane = member.host.lane();
+                lane.flows() == 0 && lane.remnants() == 0
+            })
+        };
+        // The longest that anything stays: a flow that repeats itself to a peer that is gone, then TIME-WAIT.
+        if let Err(error) = self.world.run_until(QUIESCENCE_MAX, is_over) {
+            panic!("seed {seed}: not over: {error}; {}", self.state());
+        }
+        // What is still on the wire arrives.
+        self.world.run_for(Duration::from_secs(10)).unwrap();
+        assert_eq!(self.world.network().in_flight(), 0, "seed {seed}: frames on the wire");
+        assert_eq!(
+            self.world.forced_advances(),
+            0,
+            "seed {seed}: a host asked for turns without end; {}",
+            self.state()
+        );
+        for (i, member) in self.members.iter().enumerate() {
+            let lane = member.host.lane();
+            assert_eq!((lane.flows(), lane.remnants()), (0, 0), "seed {seed}: flows, remnants of host {i}");
+            assert_eq!(lane.buffer_bytes(), 0, "seed {seed}: buffer bytes of host {i}");
+            assert_eq!(member.end.frames_out(), 0, "seed {seed}: frames of host {i}'s pools");
+            if let Some((pool, counters)) = &member.late {
+                let rx = self.config.late[i].map_or(0, |late| late.rx_slots);
+                assert_eq!((pool.in_use(), pool.lent()), (0, rx), "seed {seed}: slots of host {i}'s device");
+                assert_eq!(counters.overwritten.get(), 0, "seed {seed}: slots written while the device held them");
+                assert_eq!(counters.taken.get(), counters.completed.get(), "seed {seed}: frames taken, completed");
+            }
+        }
+        let Self { world, members, .. } = self;
+        drop(world);
+        for Member { host, end, late, .. } in members {
+            drop(host);
+            assert_eq!(end.frames_out(), 0, "seed {seed}: frames after the lane is gone");
+            if let Some((pool, _)) = late {
+                assert_eq!((pool.in_use(), pool.lent()), (0, 0), "seed {seed}: slots after the lane is gone");
+            }
+        }
+    }
+}
+
+/// How long a flow or a remnant may outlive its application, in virtual time.
+const QUIESCENCE_MAX: Duration = Duration::from_secs(3600);
