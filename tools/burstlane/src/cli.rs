@@ -145,6 +145,15 @@ pub struct BenchArgs {
     /// Which workloads
     #[arg(required = true, value_enum)]
     pub workloads: Vec<Workload>,
+    /// Connections at a time [default: 1 for b1, 64 for b2 and b6]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub connections: Option<u16>,
+    /// Times around; the median stands
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub repeats: usize,
+    /// Seconds of processor time a repeat
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub seconds: f64,
     /// Write the figures to FILE as a JSON array
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
