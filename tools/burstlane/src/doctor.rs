@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::packages;
 use crate::problem::Problem;
-use crate::term::Style;
+use crate::term::{self, Style};
 
 /// One thing looked at.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Check {
 /// Prints the report; the exit status.
 pub fn run() -> u8 {
     let checks = [system(), lab(), tools(), speed()].concat();
-    print!("{}", render(&checks, Style::stdout()));
+    term::print(render(&checks, Style::stdout()));
     u8::from(!is_ready(&checks))
 }
 

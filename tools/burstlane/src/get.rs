@@ -15,6 +15,7 @@ use crate::service::http::bytes::hex;
 use crate::service::http::client::{GetConn, GetError, Progress};
 use crate::spec::Url;
 use crate::station::Station;
+use crate::term;
 
 /// Runs the command.
 ///
@@ -90,7 +91,7 @@ impl Sink {
         }
         if let Some(digest) = self.digest {
             let digest = hex(&digest.finalize());
-            println!("{digest}  {}{}", args.url.host, args.url.target);
+            term::print(format_args!("{digest}  {}{}\n", args.url.host, args.url.target));
             if let Some(promised) = response.sha256.as_ref().filter(|p| !p.eq_ignore_ascii_case(&digest)) {
                 return Err(Problem::new("the body is not what the server sent").cause(format!("it says {promised}")));
             }

@@ -1,5 +1,6 @@
 //! The command `burstlane`: two hosts in memory, a lab against the kernel, HTTP over our own stack.
 #![deny(unsafe_code)]
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))] // the lab's parts
 #![allow(unreachable_pub)] // a program has no public interface: `pub` says "for the other modules"
 
 #[cfg(feature = "bench")]

@@ -1,6 +1,11 @@
 //! Colour where a person reads, plain text where a program does.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+
+/// Prints. A reader that has gone away (`| head`) is no reason to complain.
+pub fn print(text: impl std::fmt::Display) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
 
 /// Whether to write escape sequences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use burstlane_sim::LinkConfig;
 
 use crate::cli::QuickstartArgs;
 use crate::problem::Problem;
-use crate::term::Style;
+use crate::term::{self, Style};
 
 /// Runs the command.
 ///
@@ -25,18 +25,19 @@ pub fn run(args: &QuickstartArgs) -> Result<u8, Problem> {
     let dir = args.out.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
     fs::create_dir_all(&dir).map_err(|e| Problem::new(format!("cannot make {}", dir.display())).cause(e))?;
     let style = Style::stdout();
-    println!("{}: two hosts in memory, {}, seed {seed}\n", style.bold("Burstlane"), link_in_words(&link()));
+    let conditions = format!("{}, seed {seed}", link_in_words(&link()));
+    term::print(format_args!("{}: two hosts in memory, {conditions}\n\n", style.bold("Burstlane")));
     let outcomes = [stream::run(seed, &dir)?];
     for outcome in &outcomes {
         let svg = dir.join(format!("{}.svg", outcome.name));
-        write(&svg, &report::picture(outcome, &format!("{}, seed {seed}", link_in_words(&link()))))?;
-        println!("{}", report::text(outcome, style));
+        write(&svg, &report::picture(outcome, &conditions))?;
+        term::print(format_args!("{}\n", report::text(outcome, style)));
     }
     if let Some(path) = &args.json {
         let json = report::json(&outcomes, &link(), seed);
         write(path, &format!("{json:#}\n"))?;
     }
-    print!("{}", report::ending(&outcomes, &dir, args.json.as_deref(), style));
+    term::print(report::ending(&outcomes, &dir, args.json.as_deref(), style));
     Ok(0)
 }
 

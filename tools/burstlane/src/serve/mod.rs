@@ -3,7 +3,7 @@
 mod connection;
 mod server;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::cli::{HostSpec, ServeArgs};
 use crate::problem::Problem;
 use crate::station::{Station, url_of};
-use crate::term::Style;
+use crate::term::{self, Style};
 
 pub use connection::Socket;
 use server::Server;
@@ -49,7 +49,7 @@ pub fn run(args: &ServeArgs) -> Result<u8, Problem> {
     let summary = serve(&spec, IDLE_MAX, &mut ready, &|| {
         stop.load(Ordering::Relaxed) || until.is_some_and(|until| std::time::Instant::now() >= until)
     })?;
-    println!("{summary}");
+    term::print(format_args!("{summary}\n"));
     Ok(0)
 }
 
@@ -82,13 +82,13 @@ fn serve(
 
 fn greet(spec: &HostSpec) {
     let style = Style::stdout();
-    println!("{} on {}: HTTP on port 80, echo on 7, discard on 9", style.bold("Serving"), spec.driver);
+    let mut text = format!("{} on {}: HTTP on port 80, echo on 7, discard on 9\n", style.bold("Serving"), spec.driver);
     for address in &spec.addresses {
         // -g: curl would take the brackets of an IPv6 address for a pattern.
         let flags = if address.address.is_ipv4() { "" } else { "-g " };
-        println!("  curl {flags}{}", url_of(address.address));
+        let _ = writeln!(text, "  curl {flags}{}", url_of(address.address));
     }
-    println!("{}", style.dim("Ctrl-C ends it."));
+    term::print(format_args!("{text}{}\n", style.dim("Ctrl-C ends it.")));
 }
 
 /// A flag that Ctrl-C or a polite kill sets.
