@@ -1,1 +1,217 @@
-//! stop-and-wait
+//! How to write a transport: a whole one in one short file, on the public API of `burstlane` alone.
+//!
+//! Messages both ways, reliably and in order, one per round trip, inside UDP, whose checksum finds damage. Each *item*
+//! (the opening, a message, the end) has a number, and is repeated with growing patience until it is acknowledged.
+//!
+//! ```text
+//!  0       4         8        12         16
+//!  | kind  | session | number | expected | message...
+//! ```
+//! `expected` is the item that the sender waits for, which acknowledges those before. Numbers have 32 bits and not one,
+//! because networks reorder: a late duplicate must not pass for the next item.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use burstlane::addr::Endpoint;
+use burstlane::net::{DropReason, Packet, TxBatch, TxInfo, TxStop};
+use burstlane::socket::{AppOp, MessageIo, Ready};
+use burstlane::time::{Duration, Instant};
+use burstlane::toolkit::MessageLimits;
+use burstlane::transport::*;
+
+/// The protocol on one lane. It keeps nothing outside of its flows.
+pub struct StopAndWait;
+
+/// Names a flow: our end, the peer's, and a number drawn by the side that opened it, which tells it from older flows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(Endpoint, Endpoint, u32);
+
+/// What a packet carries: nothing, or an item. Four letters on the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Ack = 0x53_57_2d_41,
+    Open = 0x53_57_2d_4f,
+    Message = 0x53_57_2d_4d,
+    End = 0x53_57_2d_45,
+}
+
+/// A header, read: key, kind, number, expected.
+#[derive(Clone, Copy)]
+pub struct Meta(Key, Kind, u32, u32);
+
+/// What a flow keeps between two calls.
+pub struct Conn {
+    key: Key,
+    /// The item under way, its number (or the next item's), and how often it was sent since the peer was heard.
+    item: Option<Kind>,
+    number: u32,
+    tries: u32,
+    /// The item that we wait for.
+    expected: u32,
+    /// Our end was acknowledged.
+    finished: bool,
+}
+
+impl Transport for StopAndWait {
+    burstlane::no_extras!();
+    type Config = ();
+    type Key = Key;
+    type Meta = Meta;
+    type Conn = Conn;
+    type Io = MessageIo;
+    const NAME: &'static str = "stop-and-wait";
+
+    fn new(_: (), _: Arc<()>, _: LaneInfo) -> Self {
+        Self
+    }
+
+    fn parse(&self, packet: &Packet) -> Result<Parsed<Key, Meta>, DropReason> {
+        const NOT_OURS: DropReason = DropReason("stop-and-wait: not this protocol");
+        let header: &[u8; HEADER_BYTES] = packet.frame.bytes().first_chunk().ok_or(NOT_OURS)?;
+        let mut words = header.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
+        let mut word = || words.next().ok_or(NOT_OURS);
+        let kinds = [Kind::Ack, Kind::Open, Kind::Message, Kind::End];
+        let kind = word().map(|word| kinds.into_iter().find(|kind| *kind as u32 == word))?.ok_or(NOT_OURS)?;
+        let key = Key(packet.dst, packet.src, word()?);
+        let meta = Meta(key, kind, word()?, word()?);
+        Ok(Parsed { key, meta, port: packet.dst.port, header_bytes: HEADER_BYTES as u16 })
+    }
+
+    /// Opens a flow. Its first packet leaves in `poll_tx`, which the engine calls for a new flow.
+    fn connect(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
+        Ok(opened(Key(open.local, open.remote, cx.random_u64() as u32), Some(Kind::Open)))
+    }
+
+    /// The first packet of a new flow, or a late one of an old.
+    fn on_unmatched(
+        &mut self,
+        _: &mut LaneCx<'_, Self>,
+        &Meta(key, kind, number, _): &Meta,
+        _: &Packet,
+        listener: Option<&Listener>,
+    ) -> Unmatched<Self> {
+        match listener {
+            // Not consumed: the packet is the first of the flow's first run, which acknowledges it.
+            Some(listener) if kind == Kind::Open && number == 0 && listener.has_room() => {
+                Unmatched::Accept { flow: opened(key, None), consumed: false }
+            }
+            Some(_) => Unmatched::Drop(DropReason("stop-and-wait: no such flow, or no room for one")),
+            None => Unmatched::Refuse(DropReason("stop-and-wait: nobody listens")),
+        }
+    }
+
+    /// Packets of one flow, in the order of arrival. What they call for is noted; it leaves in `poll_tx`.
+    fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
+        while let Some(Segment { meta: Meta(_, kind, number, expected), frame }) = run.take() {
+            conn.tries = 0;
+            if conn.item.is_some() && expected == conn.number.wrapping_add(1) {
+                conn.on_acknowledged(cx, io);
+            }
+            let room = &MessageLimits::default();
+            let taken = match kind {
+                Kind::Ack => continue,
+                _ if number != conn.expected || io.rx_finished => false,
+                Kind::Message => io.rx.push_frame(cx.mem, conn.key.1, 0, frame, room).is_ok(),
+                Kind::Open | Kind::End => true,
+            };
+            if taken {
+                conn.expected = number.wrapping_add(1);
+                io.rx_finished = kind == Kind::End;
+                cx.emit(Ready::READABLE);
+            }
+            cx.want_tx(Class::Ack); // also if it is old, or has no room yet: the peer is to know what we expect
+        }
+        conn.linger_if_over(cx, io);
+    }
+
+    fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, op: AppOp<Self::Op>) {
+        match op {
+            AppOp::Written | AppOp::Consumed(_) => {}
+            AppOp::Shutdown => io.tx_finished = true,
+            AppOp::Close => (io.tx_finished, io.rx_finished) = (true, true),
+            AppOp::Abort => cx.close(Some(FlowError::Aborted)),
+            AppOp::Own(never) => match never {},
+        }
+        if conn.item.is_none() {
+            cx.want_tx(Class::Data);
+        }
+        conn.linger_if_over(cx, io);
+    }
+
+    fn on_deadline(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo) {
+        match conn.tries {
+            _ if conn.finished && io.rx_finished => cx.close(None),
+            TRIES_MAX.. => cx.close(Some(FlowError::TimedOut)),
+            _ => cx.want_tx(Class::Data),
+        }
+    }
+
+    /// The only place where packets are made.
+    fn poll_tx(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut MessageIo,
+        class: Class,
+        out: &mut TxBatch<'_>,
+    ) -> TxStatus {
+        if class != Class::Ack && conn.item.is_none() {
+            let end = (io.tx_finished && !conn.finished).then_some(Kind::End);
+            conn.item = if io.tx.is_empty() { end } else { Some(Kind::Message) };
+        }
+        let item = if class == Class::Ack { Some(Kind::Ack) } else { conn.item };
+        let (Some(kind), Some(path)) = (item, cx.path()) else { return TxStatus::Idle };
+        let Key(local, remote, session) = conn.key;
+        let info = TxInfo { source_port: local.port, destination_port: remote.port, ..TxInfo::default() };
+        let header = [kind as u32, session, conn.number, conn.expected].map(u32::to_be_bytes);
+        let message = io.tx.slices(cx.mem, 0, if kind == Kind::Message { MESSAGE_BYTES_MAX } else { 0 });
+        let sent = out.segments(path, &info, header.as_flattened(), &message, MESSAGE_BYTES_MAX, |_, _| ());
+        drop(message);
+        if let Err(TxStop::Full | TxStop::NoMemory) = sent {
+            return TxStatus::More;
+        }
+        if kind != Kind::Ack {
+            cx.set_deadline(cx.now + PATIENCE * 2u32.pow(conn.tries.min(DOUBLINGS_MAX)));
+            conn.tries += 1;
+        }
+        TxStatus::Idle
+    }
+}
+
+impl Conn {
+    fn on_acknowledged(&mut self, cx: &mut Context<'_, StopAndWait>, io: &mut MessageIo) {
+        match self.item.take() {
+            Some(Kind::Message) => drop(io.tx.pop(cx.mem)),
+            Some(Kind::End) => self.finished = true,
+            _ => io.open = true,
+        }
+        self.number = self.number.wrapping_add(1);
+        cx.set_deadline(Instant::NEVER);
+        cx.emit(Ready::OPEN | Ready::WRITABLE);
+        cx.want_tx(Class::Data);
+    }
+
+    /// When both sides have ended, the peer may still repeat its end: somebody has to answer.
+    fn linger_if_over(&self, cx: &mut Context<'_, StopAndWait>, io: &MessageIo) {
+        if self.finished && io.rx_finished {
+            cx.set_deadline(cx.now + LINGER);
+        }
+    }
+}
+
+fn opened(key: Key, item: Option<Kind>) -> Opened<StopAndWait> {
+    let conn = Conn { key, item, number: 0, tries: 0, expected: 0, finished: false };
+    let (open, message_bytes_max) = (item.is_none(), MESSAGE_BYTES_MAX as u32);
+    Opened { key, conn, io: MessageIo { open, message_bytes_max, ..MessageIo::default() } }
+}
+
+const HEADER_BYTES: usize = 16;
+/// Fits every path that IPv6 takes (RFC 8200 5: 1,280 bytes).
+const MESSAGE_BYTES_MAX: usize = 1280 - 40 - 8 - HEADER_BYTES;
+/// Before the first repetition; doubled a few times. After so many tries without any answer the peer is gone.
+const PATIENCE: Duration = Duration::from_millis(250);
+const DOUBLINGS_MAX: u32 = 4;
+const TRIES_MAX: u32 = 16;
+const LINGER: Duration = Duration::from_secs(15); // several of the longest waits

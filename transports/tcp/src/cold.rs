@@ -19,8 +19,10 @@ pub(crate) struct Cold {
     pub(crate) offers: Offers,
     /// Timeouts in a row without an answer.
     pub(crate) timeouts: u8,
-    /// The first of these.
+    /// When the silence began in which they fell.
     pub(crate) silent_since: Instant,
+    /// The last of them.
+    pub(crate) timeout_at: Instant,
     /// Challenges and other answers to nonsense, this interval (RFC 5961 7).
     pub(crate) challenges: u8,
     /// When that interval began.
@@ -56,6 +58,7 @@ impl Cold {
             offers,
             timeouts: 0,
             silent_since: now,
+            timeout_at: now,
             challenges: 0,
             challenges_since: now,
             idle_since: now,

@@ -10,6 +10,7 @@
 //!   acked     │ outstanding │ may be sent  │              in order      │ window offered │
 //! ```
 
+use burstlane::socket::StreamIo;
 use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::{Reassembly, RttEstimator, SentLedger, SeqNum};
 use burstlane::transport::{Class, Context};
@@ -194,6 +195,12 @@ impl Conn {
     pub(crate) fn outstanding_data(&self) -> usize {
         let fin = u64::from(self.has(Flag::FinSent));
         self.ledger.outstanding().saturating_sub(fin) as usize
+    }
+
+    /// Whether something waits to be sent for the first time: data, or the FIN.
+    #[inline]
+    pub(crate) fn has_unsent(&self, io: &StreamIo) -> bool {
+        io.tx.len() > self.outstanding_data() || self.has(Flag::FinQueued) && !self.has(Flag::FinSent)
     }
 
     /// RCV.WND: what the peer may still send.

@@ -129,7 +129,7 @@ impl Tcp {
             totals.rtt = acked.rtt_sample;
         } else if totals.rtt.is_none() {
             // Of what was sent twice only an echo tells which was meant.
-            totals.rtt = self.echoed_rtt(cx.now, header.timestamps);
+            totals.rtt = self.echoed_rtt(cx.now, header.timestamps).filter(|rtt| self.may_sample(cx.now, conn, *rtt));
         }
         if acked.recovery_ended {
             conn.unset(Flag::RetransmitNow);
@@ -167,9 +167,7 @@ impl Tcp {
             conn.rtt.clear_back_off();
             conn.arm_retransmit(cx.now);
         }
-        let waits = io.tx.len() > conn.outstanding_data()
-            || conn.ledger.lost_bytes() > 0
-            || conn.has(Flag::FinQueued) && !conn.has(Flag::FinSent);
+        let waits = conn.has_unsent(io) || conn.ledger.lost_bytes() > 0;
         if waits && (totals.scoreboard_changed || totals.window_grew) {
             cx.want_tx(Class::Data);
         }

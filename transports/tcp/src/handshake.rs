@@ -330,6 +330,13 @@ impl Tcp {
         (passed < ECHO_TICKS_MAX).then(|| ticks(passed))
     }
 
+    /// After a timeout only what was sent since is measured: an older echo may be that of an ACK that was lost, and tell
+    /// of our own back-off.
+    pub(crate) fn may_sample(&self, now: Instant, conn: &Conn, rtt: Duration) -> bool {
+        let timeout_at = self.cold.get_at(conn.cold).map_or(now, |cold| cold.timeout_at);
+        !conn.has(Flag::TimedOut) || rtt <= now.since(timeout_at)
+    }
+
     fn on_time_wait(
         &mut self,
         cx: &mut LaneCx<'_, Self>,

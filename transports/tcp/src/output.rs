@@ -427,11 +427,7 @@ impl Tcp {
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
-        if !conn.ledger.is_empty() || conn.timer == Timer::Persist {
-            return;
-        }
-        let waits = !io.tx.is_empty() || conn.has(Flag::FinQueued) && !conn.has(Flag::FinSent);
-        if waits {
+        if conn.ledger.is_empty() && conn.timer != Timer::Persist && conn.has_unsent(io) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }
     }

@@ -60,6 +60,10 @@ impl Tcp {
 
     /// RFC 6298 5.4 to 5.6.
     fn retransmit_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
+        if conn.ledger.is_empty() && !conn.has_unsent(io) {
+            // It was set for a neighbour that did not answer; the ACK that waited is of no interest any more.
+            return;
+        }
         tell(cx, "RTO");
         let count = self.count_timeout(cx.now, conn);
         if count > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
@@ -110,6 +114,7 @@ impl Tcp {
             // The silence began about one timeout ago.
             cold.silent_since = now - conn.rtt.rto();
         }
+        cold.timeout_at = now;
         cold.timeouts = cold.timeouts.saturating_add(1);
         cold.timeouts_total = cold.timeouts_total.saturating_add(1);
         cold.timeouts
@@ -136,6 +141,11 @@ impl Tcp {
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.timeouts = 0;
             cold.silent_since = now;
+            // An answer within the old timeout says that the round trip did not grow: what Karn's back-off waits for a
+            // new measurement to learn (RFC 6298 5.7). On a bad link that could take minutes.
+            if totals.acked_bytes > 0 && now.since(cold.timeout_at) <= conn.rtt.base_rto() {
+                conn.rtt.clear_back_off();
+            }
         }
     }
 

@@ -74,6 +74,25 @@ impl Pair {
         self.client.connect(self.client_tcp, self.server_address()).unwrap()
     }
 
+    /// The same from a port of the client's.
+    pub(super) fn connect_from(&self, port: u16) -> Stream<Tcp> {
+        let local = Endpoint::new(address(self.v6, 1), port);
+        let flow = self.client.with(self.client_tcp, |core, lane, net| {
+            core.connect(lane, net, Some(local), self.server_address()).unwrap()
+        });
+        Stream::new(self.client.clone(), self.client_tcp, flow)
+    }
+
+    /// Each end connects to the other's port, at the same instant.
+    pub(super) fn connect_both(&self) -> (Stream<Tcp>, Stream<Tcp>) {
+        let (a, b) = (Endpoint::new(address(self.v6, 1), PORT), self.server_address());
+        let open = |host: &Host, tcp, local, remote| {
+            let flow = host.with(tcp, |core, lane, net| core.connect(lane, net, Some(local), remote).unwrap());
+            Stream::new(host.clone(), tcp, flow)
+        };
+        (open(&self.client, self.client_tcp, a, b), open(&self.server, self.server_tcp, b, a))
+    }
+
     /// A connection that stands: the client's end, the server's end, the listener.
     pub(super) fn open(&self) -> (Stream<Tcp>, Stream<Tcp>, Listener<Tcp>) {
         let listener = self.listen(16);
