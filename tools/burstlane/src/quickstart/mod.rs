@@ -1,6 +1,7 @@
-//! `quickstart`: two hosts in memory over a link that loses packets, a stream by TCP, and what
+//! `quickstart`: two hosts in memory over a link that loses packets, a stream by TCP, messages by RUDP, and what
 //! happened, with pictures. Nothing of the operating system is used but files.
 
+mod messages;
 mod pair;
 mod progress;
 mod report;
@@ -27,7 +28,7 @@ pub fn run(args: &QuickstartArgs) -> Result<u8, Problem> {
     let style = Style::stdout();
     let conditions = format!("{}, seed {seed}", link_in_words(&link()));
     term::print(format_args!("{}: two hosts in memory, {conditions}\n\n", style.bold("Burstlane")));
-    let outcomes = [stream::run(seed, &dir)?];
+    let outcomes = [stream::run(seed, &dir)?, messages::run(seed, &dir)?];
     for outcome in &outcomes {
         let svg = dir.join(format!("{}.svg", outcome.name));
         write(&svg, &report::picture(outcome, &conditions))?;

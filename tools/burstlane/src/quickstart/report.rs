@@ -117,15 +117,18 @@ pub(super) fn text(outcome: &Outcome, style: Style) -> String {
 
 /// The files, and what to type next.
 pub(super) fn ending(outcomes: &[Outcome], dir: &Path, json: Option<&Path>, style: Style) -> String {
-    let mut text = format!("{}\n", style.bold("Files"));
+    let mut files = Vec::new();
     for outcome in outcomes {
         let svg = dir.join(format!("{}.svg", outcome.name));
-        let _ = writeln!(text, "  {}  congestion window and sequence over time", svg.display());
-        let packets = outcome.captured_packets;
-        let _ = writeln!(text, "  {}  the client's {packets} packets, for Wireshark", outcome.capture.display());
+        files.push((svg.display().to_string(), "congestion window and sequence over time".to_owned()));
+        let packets = format!("the client's {} packets, for Wireshark", outcome.captured_packets);
+        files.push((outcome.capture.display().to_string(), packets));
     }
-    if let Some(json) = json {
-        let _ = writeln!(text, "  {}  these figures", json.display());
+    files.extend(json.map(|json| (json.display().to_string(), "these figures".to_owned())));
+    let width = files.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
+    let mut text = format!("{}\n", style.bold("Files"));
+    for (path, what) in files {
+        let _ = writeln!(text, "  {path:width$}  {}", style.dim(&what));
     }
     let next = [
         ("burstlane lab -- curl -sS http://10.77.0.2/", "the kernel's curl, answered by our TCP, without root"),
