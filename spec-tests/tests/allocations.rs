@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use burstlane::lane::EngineId;
 use burstlane::transport::Transport;
+use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::LinkConfig;
 use burstlane_spec::face::Handle;
 use burstlane_spec::{Channel, Face, Hosts, HostsConfig};
@@ -115,6 +116,11 @@ fn ten_thousand_calls_on_64_tcp_flows_allocate_nothing() {
         burstlane_tcp::Config::default(),
         &LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() },
     );
+}
+
+#[test]
+fn ten_thousand_calls_on_64_rudp_flows_allocate_nothing() {
+    check::<Rudp>(RudpConfig::default(), &LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() });
 }
 
 const FLOWS: usize = 64;

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use burstlane::lane::EngineId;
 use burstlane::transport::Transport;
+use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::LinkConfig;
 use burstlane_spec::{Face, Hosts, HostsConfig, Transfer, TransferConfig};
 use burstlane_tcp::Tcp;
+use stop_and_wait::StopAndWait;
 
 /// 5 % loss, duplication and reordering.
 fn bad_link() -> LinkConfig {
@@ -23,7 +25,8 @@ fn bad_link() -> LinkConfig {
         loss: 0.05,
         duplicate: 0.05,
         reorder: 0.05,
-        reorder_delay: Duration::from_millis(7),
+        // Longer than a round trip, and than the patience of a protocol that has one packet under way.
+        reorder_delay: Duration::from_millis(700),
         ..LinkConfig::default()
     }
 }
@@ -72,6 +75,16 @@ where
 #[test]
 fn tcp_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
     check::<Tcp>(&burstlane_tcp::Config::default(), 300_000, 9_000);
+}
+
+#[test]
+fn rudp_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
+    check::<Rudp>(&RudpConfig::default(), 300_000, 9_000);
+}
+
+#[test]
+fn stop_and_wait_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
+    check::<StopAndWait>(&(), 60_000, 1_000);
 }
 
 const LIMIT: Duration = Duration::from_secs(3600);

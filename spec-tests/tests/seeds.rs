@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use burstlane::lane::EngineId;
 use burstlane::transport::Transport;
+use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::LinkConfig;
 use burstlane_spec::pattern::Dice;
 use burstlane_spec::{Face, Hosts, HostsConfig, Transfer, TransferConfig};
 use burstlane_tcp::Tcp;
+use stop_and_wait::StopAndWait;
 
 /// 0 to 20 % loss, up to 5 % duplication, up to 20 % reordering, 1 to 20 ms of delay.
 fn bad_link(dice: &mut Dice) -> LinkConfig {
@@ -58,6 +60,14 @@ fn run_all(seeds: std::ops::Range<u64>, run: impl Fn(u64) + std::panic::RefUnwin
     }
 }
 
+fn stop_and_wait(seed: u64) {
+    run::<StopAndWait>(seed, (), 12_000, 1_200);
+}
+
+fn rudp(seed: u64) {
+    run::<Rudp>(seed, RudpConfig::default(), 40_000, 6_000);
+}
+
 fn tcp(seed: u64) {
     run::<Tcp>(seed, burstlane_tcp::Config::default(), 40_000, 6_000);
 }
@@ -70,6 +80,21 @@ fn tcp_seeds_000_to_499_end_with_the_right_bytes() {
 #[test]
 fn tcp_seeds_500_to_999_end_with_the_right_bytes() {
     run_all(500..1000, tcp);
+}
+
+#[test]
+fn rudp_seeds_000_to_499_end_with_the_right_messages() {
+    run_all(0..500, rudp);
+}
+
+#[test]
+fn rudp_seeds_500_to_999_end_with_the_right_messages() {
+    run_all(500..1000, rudp);
+}
+
+#[test]
+fn stop_and_wait_seeds_000_to_999_end_with_the_right_messages() {
+    run_all(0..1000, stop_and_wait);
 }
 
 /// Virtual time that no transfer may need. At 20 % loss each way a round trip fails in 36 % of all cases, and each
