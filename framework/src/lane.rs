@@ -1,5 +1,5 @@
-//! A lane: one core's packet sources, network layer and engines, and the order in which they get their turn (mTCP's:
-//! receive, timers, application, transmit). Nothing in it is shared and nothing locks.
+//! A lane: one core's packet sources, network layer and engines, and the order in which they get their turn: receive,
+//! timers, application, transmit. Nothing in it is shared and nothing locks.
 //!
 //! A turn is `receive`, then the application, then `transmit`. Whoever drives the lane reads the clock before each of the
 //! two and hands the reading in: a real one in [`runtime`](crate::runtime), a virtual one in a simulation.
@@ -36,7 +36,7 @@ pub struct LaneConfig {
     pub seed: [u8; 32],
     /// Most bytes in send and receive buffers that are not packet memory.
     pub buffer_bytes_max: usize,
-    /// Most frames taken from a device at a time: 32 to 256 are sensible.
+    /// Most frames taken from a device at a time, 1 to 1,024: 32 to 256 are sensible.
     pub burst_frames: usize,
     /// Bounds of each engine.
     pub limits: EngineLimits,
@@ -101,6 +101,8 @@ struct Interface {
     up: bool,
     /// Frames at the front of the outbox that the tap has seen in an earlier turn.
     tapped: usize,
+    /// Its present trouble in receiving, and in sending, was reported.
+    told: [bool; 2],
 }
 
 /// One core's stack.
@@ -118,6 +120,8 @@ pub struct Lane {
     fault: Option<DriverError>,
     /// The last transmit had something to send and nothing left.
     stalled: bool,
+    /// A driver took less than it had promised.
+    left_over: bool,
     secrets: ChaCha8Rng,
 }
 
@@ -147,6 +151,7 @@ impl Lane {
             tap: None,
             fault: None,
             stalled: false,
+            left_over: false,
             secrets,
         }
     }
@@ -155,7 +160,7 @@ impl Lane {
     pub fn add_interface(&mut self, driver: Box<dyn Driver>, config: InterfaceConfig) -> NetifId {
         let (small, large) = (driver.pool().clone(), driver.large_pool().cloned());
         let id = self.net.add_interface(driver.capabilities(), small, large, config);
-        self.interfaces.push(Interface { id, driver, up: true, tapped: 0 });
+        self.interfaces.push(Interface { id, driver, up: true, tapped: 0, told: [false; 2] });
         id
     }
 
@@ -167,10 +172,16 @@ impl Lane {
         self.net.add_route(network, prefix_bits, gateway)
     }
 
+    /// Whether there is a device to receive from or to sleep on.
+    #[must_use]
+    pub fn has_interfaces(&self) -> bool {
+        !self.interfaces.is_empty()
+    }
+
     /// Registers a transport. What it shares between lanes is made here.
     ///
     /// # Errors
-    /// Another transport of this lane has the same claim.
+    /// Another transport of this lane has the same claim, or the lane has 256 engines.
     pub fn add<T: Transport>(&mut self, config: T::Config) -> Result<EngineId<T>, DuplicateClaim> {
         let mut secret = [0; 32];
         self.secrets.fill_bytes(&mut secret);
@@ -187,7 +198,7 @@ impl Lane {
         config: T::Config,
         shared: Arc<T::Shared>,
     ) -> Result<EngineId<T>, DuplicateClaim> {
-        let index = EngineIndex(self.engines.len() as u8);
+        let index = EngineIndex(u8::try_from(self.engines.len()).map_err(|_| DuplicateClaim)?);
         let info = LaneInfo { lane: self.config.lane, lanes: self.config.lanes, seed: self.secrets.next_u64() };
         let mut core = Core::<T>::new(config, shared, info, self.config.limits);
         self.net.register(index, core.claim())?;
@@ -247,6 +258,7 @@ impl Lane {
             }
         }
         self.tell_neighbours();
+        self.left_over = false;
         let sent = (0..self.interfaces.len()).map(|at| self.send_to(at)).sum();
         self.stalled = sent == 0 && self.wants_to_send();
         sent
@@ -261,7 +273,8 @@ impl Lane {
         let engines = self.engines.iter().filter_map(|engine| engine.next_deadline()).min();
         // What could not leave (no room, no packet memory, link down) is tried again soon, not at once for ever.
         let engines = engines.map(|at| if self.stalled { at.max(self.parts.now + STALL_POLL) } else { at });
-        [engines, self.net.next_deadline()].into_iter().flatten().min()
+        let left_over = self.left_over.then(|| self.parts.now + STALL_POLL);
+        [engines, self.net.next_deadline(), left_over].into_iter().flatten().min()
     }
 
     fn wants_to_send(&self) -> bool {
@@ -281,7 +294,7 @@ impl Lane {
         }
     }
 
-    /// The last trouble with a device, once.
+    /// The last trouble with a device, once: it is told again only after the device was well in between.
     pub fn take_fault(&mut self) -> Option<DriverError> {
         self.fault.take()
     }
@@ -331,7 +344,7 @@ impl Lane {
         self.engines.iter().map(|engine| engine.remnants()).sum()
     }
 
-    /// Ends all flows silently and gives their memory back.
+    /// Ends all flows, remnants and listeners silently and gives back what they held.
     pub fn clear(&mut self) {
         let Self { parts, net, engines, .. } = self;
         engines.iter_mut().for_each(|engine| engine.clear(parts, net));
@@ -351,23 +364,22 @@ impl Lane {
         }
     }
 
-    pub(crate) fn take_woken(&mut self, into: &mut Vec<Waker>) {
-        self.engines.iter_mut().for_each(|engine| engine.take_woken(into));
+    pub(crate) fn take_woken(&mut self, woken: &mut Vec<Waker>, dropped: &mut Vec<Waker>) {
+        self.engines.iter_mut().for_each(|engine| engine.take_woken(woken, dropped));
     }
 
     fn receive_from(&mut self, at: usize) -> usize {
-        let Some(Interface { id, driver, up, .. }) = self.interfaces.get_mut(at) else { return 0 };
+        let Some(Interface { id, driver, up, tapped, told: [told, _] }) = self.interfaces.get_mut(at) else { return 0 };
         let id = *id;
         let mut frames = std::mem::take(&mut self.frames);
-        let result = driver.rx_burst(&mut frames, self.config.burst_frames);
+        let result = driver.rx_burst(&mut frames, self.config.burst_frames.clamp(1, BURST_FRAMES_MAX));
         let is_up = result.is_ok() && driver.is_up();
         if *up != is_up {
             *up = is_up;
             self.net.set_link(id, is_up);
+            *tapped = (*tapped).min(self.net.outbox(id).len());
         }
-        if let Err(fault) = result {
-            self.fault = Some(fault);
-        }
+        note_fault(&mut self.fault, told, result);
         let received = frames.len();
         for frame in frames.drain(..) {
             if let Some(tap) = &mut self.tap {
@@ -423,7 +435,7 @@ impl Lane {
     }
 
     fn send_to(&mut self, at: usize) -> usize {
-        let Some(Interface { id, driver, tapped, .. }) = self.interfaces.get_mut(at) else { return 0 };
+        let Some(Interface { id, driver, tapped, told: [_, told], .. }) = self.interfaces.get_mut(at) else { return 0 };
         let outbox = self.net.outbox(*id);
         if outbox.is_empty() {
             return 0;
@@ -434,10 +446,9 @@ impl Lane {
             }
         }
         let before = outbox.len();
-        if let Err(fault) = driver.tx_burst(outbox) {
-            self.fault = Some(fault);
-        }
+        note_fault(&mut self.fault, told, driver.tx_burst(outbox));
         *tapped = outbox.len();
+        self.left_over |= !outbox.is_empty();
         before - outbox.len()
     }
 }
@@ -448,6 +459,21 @@ impl Drop for Lane {
     }
 }
 
+/// Keeps trouble with a device to be told, unless it was.
+fn note_fault(fault: &mut Option<DriverError>, told: &mut bool, result: Result<(), DriverError>) {
+    match result {
+        Ok(()) => *told = false,
+        Err(error) => {
+            // A device that is gone matters more than one that is down.
+            if !std::mem::replace(told, true) && !matches!(fault, Some(DriverError::Gone(_))) {
+                *fault = Some(error);
+            }
+        }
+    }
+}
+
+/// A burst is worked on as a whole, and fits the cache: more frames wait in the device.
+const BURST_FRAMES_MAX: usize = 1024;
 /// How soon a lane tries again that could send nothing.
 const STALL_POLL: Duration = Duration::from_millis(1);
 /// How long a lane with several devices sleeps on the first before it looks at the others.

@@ -47,6 +47,10 @@ impl RealTime {
         let sleep = until_due.unwrap_or(self.idle_max).min(self.idle_max);
         // Something is due, but the device takes nothing now: look again soon instead of spinning.
         let sleep = sleep.max(SLEEP_MIN);
+        if !self.host.lane().has_interfaces() {
+            std::thread::sleep(sleep);
+            return Ok(());
+        }
         match self.host.lane().wait(Some(sleep)) {
             Err(DriverError::Down(_)) => {
                 std::thread::sleep(DOWN_POLL.min(self.idle_max));
@@ -60,6 +64,10 @@ impl RealTime {
 impl Pump for RealTime {
     fn pump(&self) -> io::Result<()> {
         self.turn(|| false).map_err(io::Error::other)
+    }
+
+    fn now(&self) -> Option<Instant> {
+        Some(Self::now(self))
     }
 }
 

@@ -61,6 +61,10 @@ impl Pump for WorldPump {
             Step::Nested => Err(io::Error::other("a blocking call within a turn: the world stands still there")),
         }
     }
+
+    fn now(&self) -> Option<Instant> {
+        self.0.upgrade().map(|inner| World(inner).now())
+    }
 }
 
 #[cfg(test)]

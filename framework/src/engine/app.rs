@@ -2,10 +2,11 @@
 //! program that wants no handles drives this directly.
 
 use super::FlowId;
-use super::core::Core;
+use super::core::{Core, OVER};
 use super::listen::PortId;
+use super::remnant::RemnantSlot;
 use crate::addr::{Endpoint, Ip};
-use crate::net::{Claim, Net, PathInfo};
+use crate::net::{Claim, Net, PathInfo, RouteError};
 use crate::socket::{AppOp, Ready, Wakers};
 use crate::transport::{End, FlowError, LaneParts, Open, Transport};
 
@@ -45,33 +46,49 @@ impl<T: Transport> Core<T> {
         self.ports.get(port).map(|port| port.listener)
     }
 
-    /// Stops listening; flows that wait are aborted.
-    pub fn stop_listening(&mut self, lane: &mut LaneParts, net: &mut Net, port: PortId) {
-        let Some(port) = self.ports.remove(port) else { return };
+    /// Stops listening; flows that wait are aborted, half-open ones forgotten.
+    pub fn stop_listening(&mut self, lane: &mut LaneParts, net: &mut Net, id: PortId) {
+        let Some(port) = self.ports.remove(id) else { return };
         self.give_port_back(net, port.listener.local.port);
+        self.wakers.forget_port(id);
+        self.acceptable.retain(|other| *other != id);
+        if port.listener.half_open > 0 {
+            self.forget_remnants(net, |slot| slot.port == Some(id));
+        }
         for flow in port.queue {
             self.app(lane, net, flow, AppOp::Abort);
             self.let_go(lane, net, flow);
         }
     }
 
+    /// Forgets the remnants that `which` names, and gives back what they held.
+    pub(super) fn forget_remnants(&mut self, net: &mut Net, which: impl Fn(&RemnantSlot<T::Key, T::Remnant>) -> bool) {
+        for index in 0..self.remnants.places() {
+            if self.remnants.get_mut(index).is_some_and(|slot| which(slot))
+                && let Some(slot) = self.remnants.take(index)
+            {
+                self.forget_remnant(net, index, slot);
+            }
+        }
+    }
+
     /// The flow that waits longest at a listener.
     pub fn accept(&mut self, port: PortId) -> Option<FlowId> {
-        let port = self.ports.get_mut(port)?;
-        let Some(flow) = port.queue.pop_front() else {
-            port.told = false;
-            return None;
-        };
-        port.listener.queued = port.queue.len() as u32;
-        if port.queue.is_empty() {
-            port.told = false;
-        }
-        if let Some(slot) = self.slot_mut(flow) {
+        loop {
+            let port = self.ports.get_mut(port)?;
+            let next = port.queue.pop_front();
+            port.listener.queued = port.queue.len() as u32;
+            if port.queue.is_empty() {
+                port.told = false;
+            }
+            let flow = next?;
+            let Some(slot) = self.slot_mut(flow).filter(|slot| slot.head.queued) else { continue };
             slot.head.queued = false;
+            let over = slot.conn.is_none();
             // Whatever came while it waited is news to whoever has it now.
-            self.emit(flow.index, Ready::READABLE | Ready::WRITABLE);
+            self.emit(flow.index, if over { OVER } else { Ready::READABLE | Ready::WRITABLE });
+            return Some(flow);
         }
-        Some(flow)
     }
 
     /// Opens a flow to `remote`, from `local` if given (its port may be 0, its address [`Ip::ANY`]).
@@ -90,12 +107,16 @@ impl<T: Transport> Core<T> {
         }
         let wanted = local.unwrap_or_default();
         let source = (!wanted.ip.is_unspecified()).then_some(wanted.ip);
-        let path = net.path(lane.now, source, remote.ip).map_err(|_| FlowError::Unreachable)?;
+        let path = net.path(lane.now, source, remote.ip).map_err(|error| match error {
+            RouteError::TableFull => FlowError::NoMemory,
+            RouteError::NoRoute | RouteError::NotLocal | RouteError::NoSource => FlowError::Unreachable,
+        })?;
         let info = net.path_info(path).ok_or(FlowError::Unreachable)?;
         let local = self.take_port_to(net, Endpoint::new(info.local, wanted.port), remote, Some(info))?;
         let open = Open { local, remote, path: Some(info) };
         let opened = self.with_lane(lane, |transport, cx| transport.connect(cx, &open));
         let flow = opened.and_then(|opened| self.insert(lane, net, opened, Some(path), None));
+        self.serve_wakes();
         self.own_port(net, flow, local.port)
     }
 
@@ -108,6 +129,7 @@ impl<T: Transport> Core<T> {
         let open = Open { local, remote: Endpoint::default(), path: None };
         let opened = self.with_lane(lane, |transport, cx| transport.bind(cx, &open));
         let flow = opened.and_then(|opened| self.insert(lane, net, opened, None, None));
+        self.serve_wakes();
         self.own_port(net, flow, local.port)
     }
 
@@ -153,12 +175,13 @@ impl<T: Transport> Core<T> {
     /// The application lets go of a flow: it is closed in good order behind its back ([`AppOp::Close`]), and its place is
     /// free when the protocol is done.
     pub fn let_go(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId) {
-        let Some(slot) = self.slot_mut(flow) else { return };
+        let Some(slot) = self.slot_mut(flow).filter(|slot| slot.head.attached) else { return };
         slot.head.attached = false;
         slot.head.queued = false;
         if slot.conn.is_none() {
             return self.free_slot(lane, flow.index);
         }
+        self.wakers.forget(flow);
         self.with(lane, net, flow.index, |transport, cx, conn, io, _| transport.on_app(cx, conn, io, AppOp::Close));
         self.serve_wakes();
     }
@@ -170,19 +193,23 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    /// Moves what happened into `events`. A flow appears once, with all that happened to it.
+    /// Moves what happened into `events`: listeners first, then flows, then notices, each in the order in which they
+    /// happened. A flow appears once, with all that happened to it; one that was let go does not appear.
     pub fn take_events(&mut self, events: &mut Vec<EngineEvent<T::Notice>>) {
-        for port in self.acceptable.drain(..) {
-            events.push(EngineEvent::Acceptable(port));
-        }
-        for flow in self.events.drain(..) {
-            let Some(Some(slot)) = self.slots.get_mut(flow.index as usize) else { continue };
-            if slot.head.generation == flow.generation {
-                events.push(EngineEvent::Ready(flow, std::mem::replace(&mut slot.head.events, Ready::NONE)));
+        events.extend(self.acceptable.drain(..).map(EngineEvent::Acceptable));
+        let mut flows = std::mem::take(&mut self.events);
+        for flow in flows.drain(..) {
+            let Some(slot) = self.slot_mut(flow) else { continue };
+            let ready = std::mem::replace(&mut slot.head.events, Ready::NONE);
+            if slot.head.attached {
+                events.push(EngineEvent::Ready(flow, ready));
             }
         }
-        for (flow, notice) in self.local.notices.drain(..) {
-            events.push(EngineEvent::Notice(flow, notice));
+        self.events = flows;
+        while let Some((flow, notice)) = self.local.notices.pop_front() {
+            if flow.is_none_or(|flow| self.slot(flow).is_some_and(|slot| slot.head.attached)) {
+                events.push(EngineEvent::Notice(flow, notice));
+            }
         }
     }
 

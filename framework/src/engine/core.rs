@@ -47,6 +47,10 @@ pub struct Core<T: Transport> {
     pub(super) ports: Ports,
     pub(super) ephemeral: PortPicker,
     pub(super) ready: [ReadyList; 3],
+    /// Ranked flows that have more than this turn gives them.
+    pub(super) again: Vec<(FlowId, u64)>,
+    /// Neighbours that packets of no flow wait for.
+    pub(super) lane_parked: Vec<NeighbourId>,
     pub(super) wheel: Wheel,
     pub(super) pacing: Wheel,
     pub(super) due: Vec<WheelEntry>,
@@ -75,6 +79,8 @@ impl<T: Transport> Core<T> {
             ports: Ports::default(),
             ephemeral: PortPicker::new((info.seed, info.seed.rotate_left(32))),
             ready: Default::default(),
+            again: Vec::new(),
+            lane_parked: Vec::new(),
             wheel: Wheel::new(Wheel::TIMER_SHIFT),
             pacing: Wheel::new(Wheel::PACING_SHIFT),
             due: Vec::new(),
@@ -139,11 +145,14 @@ impl<T: Transport> Core<T> {
             head.ready |= wanted;
             for (class, list) in self.ready.iter_mut().enumerate() {
                 if wanted & 1 << class != 0 {
-                    list.push(index, 0);
+                    list.push(id, 0);
                 }
             }
         }
         if head.due < head.wheel_at {
+            if head.wheel_later == Instant::NEVER {
+                head.wheel_later = head.wheel_at;
+            }
             head.wheel_at = head.due;
             self.wheel.insert(head.due, WheelEntry { index, generation: id.generation, kind: TIMER_FLOW });
         }
@@ -178,10 +187,21 @@ impl<T: Transport> Core<T> {
         if slot.head.queued || !slot.head.attached {
             return; // `accept` reports whatever is there by then; nobody looks any more
         }
-        if slot.head.events == Ready::NONE {
+        let first = slot.head.events == Ready::NONE;
+        slot.head.events = slot.head.events | ready;
+        if first {
+            if self.events.len() >= EVENTS_SLACK + 2 * self.flow_count() {
+                // An application that takes none leaves those of flows that are gone by now.
+                let mut events = std::mem::take(&mut self.events);
+                events.retain(|flow| self.slot(*flow).is_some());
+                self.events = events;
+            }
             self.events.push(id);
         }
-        slot.head.events = slot.head.events | ready;
+    }
+
+    pub(super) fn flow_count(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     fn move_paths(&mut self, net: &mut Net) {
@@ -203,7 +223,7 @@ impl<T: Transport> Core<T> {
         port: Option<PortId>,
     ) -> Result<FlowId, FlowError> {
         let Opened { key, mut conn, mut io } = flow;
-        let full = self.slots.len() - self.free.len() >= self.limits.flows_max;
+        let full = self.flow_count() >= self.limits.flows_max;
         self.generation = self.generation.wrapping_add(1).max(1);
         let index = self.free.last().copied().unwrap_or(self.slots.len() as u32);
         let id = FlowId { index, generation: self.generation };
@@ -215,7 +235,7 @@ impl<T: Transport> Core<T> {
         if let Some(path) = path {
             net.hold(path);
         }
-        let (local, remote) = self.transport.endpoints(&key, &conn);
+        let ends = lane.observers.is_some().then(|| self.transport.endpoints(&key, &conn));
         let mut head = Head::new(key, self.generation, path, port);
         head.udp_port = self.share_udp_port(net, port);
         let slot = Slot { head, conn: Some(conn), io };
@@ -224,13 +244,10 @@ impl<T: Transport> Core<T> {
             None => self.slots.push(Some(slot)),
         }
         self.wake_flow(id, Class::Control, 0);
-        let engine = self.local.index.0;
-        lane.observers.emit(lane.now, || Event::FlowOpened {
-            engine: T::NAME,
-            flow: FlowRef { engine, index: id.index, generation: id.generation },
-            local,
-            remote,
-        });
+        if let Some((local, remote)) = ends {
+            let flow = FlowRef { engine: self.local.index.0, index: id.index, generation: id.generation };
+            lane.observers.emit(lane.now, || Event::FlowOpened { engine: T::NAME, flow, local, remote });
+        }
         Ok(id)
     }
 
@@ -254,7 +271,7 @@ impl<T: Transport> Core<T> {
         if (head.ready | head.parked | head.paced) & class.bit() == 0 {
             head.ready |= class.bit();
             if let Some(list) = self.ready.get_mut(class as usize) {
-                list.push(flow.index, rank);
+                list.push(flow, rank);
             }
         }
     }
@@ -314,7 +331,7 @@ impl<T: Transport> Core<T> {
             slot.head.error = error;
         }
         if attached {
-            self.emit(index, Ready::CLOSED | Ready::READABLE | Ready::WRITABLE);
+            self.emit(index, OVER);
         } else {
             self.free_slot(lane, index);
         }
@@ -328,7 +345,8 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    /// Keeps a remnant, with the path and the UDP port that it holds from then on. `false` if there are too many, or its key is taken: it is forgotten.
+    /// Keeps a remnant, with the path and the UDP port that it holds from then on. `false` if there are too many, or its
+    /// key is taken: it is forgotten.
     pub(super) fn park(
         &mut self,
         key: T::Key,
@@ -368,13 +386,11 @@ impl<T: Transport> Core<T> {
     }
 
     /// Puts a new flow into its listener's queue.
-    pub(super) fn enqueue(&mut self, flow: FlowId, port: Option<PortId>) {
-        let Some(id) = port else { return };
+    pub(super) fn enqueue(&mut self, flow: FlowId, id: PortId) {
         let Some(port) = self.ports.get_mut(id) else { return };
         port.queue.push_back(flow);
         port.listener.queued = port.queue.len() as u32;
-        if !port.told {
-            port.told = true;
+        if !std::mem::replace(&mut port.told, true) && !self.acceptable.contains(&id) {
             self.acceptable.push(id);
         }
         self.wakers.wake_port(id);
@@ -394,6 +410,10 @@ impl<T: Transport> Core<T> {
     }
 }
 
+/// What an application is told of a flow whose protocol is over.
+pub(super) const OVER: Ready = Ready::CLOSED.with(Ready::READABLE).with(Ready::WRITABLE);
+/// Events kept for an application that does not take them, beyond two for each flow.
+const EVENTS_SLACK: usize = 64;
 /// Kinds of wheel entries.
 pub(super) const TIMER_FLOW: u8 = 0;
 pub(super) const TIMER_REMNANT: u8 = 1;

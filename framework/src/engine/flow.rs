@@ -51,6 +51,9 @@ pub(crate) struct Head<K> {
     pub(crate) due: Instant,
     /// The wheel entry that is in force; later `due`s ride on it.
     pub(crate) wheel_at: Instant,
+    /// A later entry that is known to stand in the wheel, to ride on once the one in force has fired: without it a near
+    /// deadline that comes and goes would leave an entry for the far one each time.
+    pub(crate) wheel_later: Instant,
     /// How it ended; meaningful once `conn` is gone.
     pub(crate) error: Option<FlowError>,
 }
@@ -73,6 +76,7 @@ impl<K> Head<K> {
             port,
             due: Instant::NEVER,
             wheel_at: Instant::NEVER,
+            wheel_later: Instant::NEVER,
             error: None,
         }
     }

@@ -62,6 +62,10 @@ impl<T: Transport> Local<T> {
         }
     }
 
+    pub(crate) fn aliases_of(&self, flow: FlowId) -> &[T::Key] {
+        self.aliases.get(&flow).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn has_aliases(&self) -> bool {
         !self.aliases.is_empty()
     }

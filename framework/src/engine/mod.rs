@@ -3,6 +3,7 @@
 //! *turn*, never one a packet.
 
 mod app;
+mod check;
 mod core;
 mod demux;
 mod flow;
@@ -53,15 +54,15 @@ pub trait Engine {
     fn detach(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId);
     /// The application let go of a listener.
     fn unlisten(&mut self, lane: &mut LaneParts, net: &mut Net, port: PortId);
-    /// Moves out the wakers to be woken once the lane is not borrowed.
-    fn take_woken(&mut self, into: &mut Vec<Waker>);
+    /// Moves out the wakers to be woken, and those to be dropped, once the lane is not borrowed.
+    fn take_woken(&mut self, woken: &mut Vec<Waker>, dropped: &mut Vec<Waker>);
     /// Whether the application has events to take.
     fn has_events(&self) -> bool;
     /// Flows, open or not yet let go by the application.
     fn flows(&self) -> usize;
     /// Remnants.
     fn remnants(&self) -> usize;
-    /// Ends every flow and forgets every remnant, silently, and gives their memory back.
+    /// Ends every flow, forgets every remnant and every listener, silently, and gives back what they held.
     fn clear(&mut self, lane: &mut LaneParts, net: &mut Net);
     /// The `Core<T>` behind.
     fn as_any(&mut self) -> &mut dyn Any;

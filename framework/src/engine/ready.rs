@@ -1,35 +1,49 @@
-//! Ready lists: flows with something to send, by class. A flow stands on a list once (its `ready` bit).
+//! Ready lists: flows with something to send, by class. A flow stands on a list once (its `ready` bit). One that ends
+//! leaves its entry behind, which is passed over by its generation.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use super::FlowId;
+
 /// One class's list: ranked flows by rank, then the others in turn.
 #[derive(Default)]
 pub(crate) struct ReadyList {
-    turn: VecDeque<u32>,
+    turn: VecDeque<FlowId>,
     /// Ordered by rank, then by the order of arrival: equal ranks take turns.
-    ranked: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    ranked: BinaryHeap<Reverse<(u64, u64, FlowId)>>,
     arrivals: u64,
 }
 
 impl ReadyList {
     #[inline]
-    pub(crate) fn push(&mut self, index: u32, rank: u64) {
+    pub(crate) fn push(&mut self, flow: FlowId, rank: u64) {
         if rank == 0 {
-            self.turn.push_back(index);
+            self.turn.push_back(flow);
         } else {
             self.arrivals += 1;
-            self.ranked.push(Reverse((rank, self.arrivals, index)));
+            self.ranked.push(Reverse((rank, self.arrivals, flow)));
         }
     }
 
     /// The next flow and its rank.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<(u32, u64)> {
-        if let Some(Reverse((rank, _, index))) = self.ranked.pop() {
-            return Some((index, rank));
+    pub(crate) fn pop(&mut self) -> Option<(FlowId, u64)> {
+        if let Some(Reverse((rank, _, flow))) = self.ranked.pop() {
+            return Some((flow, rank));
         }
-        self.turn.pop_front().map(|index| (index, 0))
+        self.turn.pop_front().map(|flow| (flow, 0))
+    }
+
+    /// Keeps only the entries of flows that `is_live`.
+    pub(crate) fn retain(&mut self, is_live: impl Fn(FlowId) -> bool) {
+        self.turn.retain(|flow| is_live(*flow));
+        self.ranked.retain(|Reverse((_, _, flow))| is_live(*flow));
+    }
+
+    /// The flows on it, in no order.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = FlowId> + '_ {
+        self.turn.iter().copied().chain(self.ranked.iter().map(|Reverse((_, _, flow))| *flow))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -54,9 +68,9 @@ mod tests {
     fn ranked_flows_go_first_and_equal_ranks_take_turns() {
         let mut list = ReadyList::default();
         for (index, rank) in [(1, 0), (2, 9), (3, 5), (4, 5), (5, 0)] {
-            list.push(index, rank);
+            list.push(FlowId { index, generation: 1 }, rank);
         }
-        let order: Vec<u32> = std::iter::from_fn(|| list.pop().map(|x| x.0)).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| list.pop().map(|x| x.0.index)).collect();
         assert_eq!(order, [3, 4, 2, 1, 5]);
     }
 }

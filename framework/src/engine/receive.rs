@@ -8,9 +8,12 @@ use super::core::Core;
 use super::demux::Place;
 use super::{FlowId, PortId};
 use crate::addr::Endpoint;
-use crate::net::{Net, Packet, PathId, Unreachable};
+use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
+use crate::socket::FlowIo;
 use crate::transport::run::{Item, NO_ITEM};
-use crate::transport::{LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict};
+use crate::transport::{
+    FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
+};
 
 /// Reused from burst to burst: nothing here allocates once it has grown.
 pub(super) struct Scratch<T: Transport> {
@@ -167,8 +170,8 @@ impl<T: Transport> Core<T> {
             let Some(next) = scratch.items.get(at as usize).map(|item| item.next) else { break };
             if ended {
                 self.judge_alone(lane, net, packets, scratch, at);
-            } else if let Some(place) = packets.get_mut(at as usize) {
-                *place = None;
+            } else if packets.get_mut(at as usize).and_then(Option::take).is_some() {
+                self.count(lane, DropReason("engine: not taken by its flow"));
             }
             at = next;
         }
@@ -188,11 +191,24 @@ impl<T: Transport> Core<T> {
         }
         let Some(Some(found)) = scratch.parsed.get(at as usize) else { return };
         let parsed = found.parsed;
-        let Some(flow) = self.judge(lane, net, packets, at as usize, &parsed) else { return };
-        let items = &mut scratch.items;
-        self.with(lane, net, flow.index, |transport, cx, conn, io, _| {
-            transport.on_run(cx, conn, io, &mut Run { items, packets, at });
-        });
+        // Twice: as a packet that comes alone, it may end the flow that it finds without being taken by it.
+        for _ in 0..2 {
+            let Some(flow) = self.judge(lane, net, packets, at as usize, &parsed) else { return };
+            if self.slot(flow).is_none() {
+                break;
+            }
+            let (items, left) = (&mut scratch.items, &mut *packets);
+            self.with(lane, net, flow.index, |transport, cx, conn, io, _| {
+                transport.on_run(cx, conn, io, &mut Run { items, packets: left, at });
+            });
+            if packets.get(at as usize).is_none_or(Option::is_none) {
+                return;
+            }
+            if self.slot(flow).is_some_and(|slot| slot.conn.is_some()) {
+                break;
+            }
+        }
+        self.count(lane, DropReason("engine: not taken by its flow"));
     }
 
     /// Decides on one packet with no known flow. Returns the flow that is to get it.
@@ -229,7 +245,7 @@ impl<T: Transport> Core<T> {
         None
     }
 
-    fn find(&self, key: &T::Key) -> Option<Place> {
+    pub(super) fn find(&self, key: &T::Key) -> Option<Place> {
         self.local.demux.get(key).or_else(|| {
             let keys = self.transport.fallback_keys(key);
             keys.iter().flatten().find_map(|key| self.local.demux.get(key))
@@ -266,22 +282,19 @@ impl<T: Transport> Core<T> {
             Verdict::Promote { conn, io, consumed } => {
                 let (key, port) = (slot.key, slot.port);
                 let path = slot.path.or_else(|| self.path_back(lane, net, packet));
-                let flow = {
-                    // The flow takes its own hold on the path before the remnant lets go.
-                    self.local.demux.remove(&key);
-                    let flow = self.insert(lane, net, Opened { key, conn, io }, path, port);
-                    self.remnants.forget(index);
-                    self.uncount_half_open(port);
-                    if let Some(path) = slot.path {
-                        net.release(path);
-                    }
-                    match flow.as_ref().ok().and_then(|flow| self.slot_mut(*flow)) {
-                        Some(flow) if flow.head.udp_port == 0 => flow.head.udp_port = slot.udp_port,
-                        _ => self.release_udp_port(net, slot.udp_port),
-                    }
-                    flow
-                };
-                self.welcome(flow.ok(), port, consumed)
+                // The flow takes its own hold on the path before the remnant lets go.
+                self.local.demux.remove(&key);
+                let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port);
+                self.remnants.forget(index);
+                self.uncount_half_open(port);
+                if let Some(path) = slot.path {
+                    net.release(path);
+                }
+                match flow.and_then(|flow| self.slot_mut(flow)) {
+                    Some(flow) if flow.head.udp_port == 0 => flow.head.udp_port = slot.udp_port,
+                    _ => self.release_udp_port(net, slot.udp_port),
+                }
+                flow.filter(|_| !consumed).map_or(Judged::Done, Judged::Flow)
             }
         }
     }
@@ -309,26 +322,53 @@ impl<T: Transport> Core<T> {
             Unmatched::Owed => Judged::Done,
             Unmatched::Remnant { key, remnant, until } => {
                 let path = self.path_back(lane, net, packet);
-                if self.park(key, remnant, until, (path, 0), port)
-                    && let Some(path) = path
-                {
+                if !self.park(key, remnant, until, (path, 0), port) {
+                    self.count(lane, DropReason("engine: no room for a remnant, or its key is taken"));
+                } else if let Some(path) = path {
                     net.hold(path);
                 }
                 Judged::Done
             }
             Unmatched::Accept { flow, consumed } => {
                 let path = self.path_back(lane, net, packet);
-                let flow = self.insert(lane, net, flow, path, port).ok();
-                self.welcome(flow, port, consumed)
+                let flow = self.take_in(lane, net, flow, path, port);
+                flow.filter(|_| !consumed).map_or(Judged::Done, Judged::Flow)
             }
             Unmatched::Deliver(flow) => Judged::Flow(flow),
         }
     }
 
-    fn welcome(&mut self, flow: Option<FlowId>, port: Option<PortId>, consumed: bool) -> Judged {
-        let Some(flow) = flow else { return Judged::Done };
-        self.enqueue(flow, port);
-        if consumed { Judged::Done } else { Judged::Flow(flow) }
+    /// A flow that a packet opened; it waits at its listener. `None`, counted, if it cannot be had.
+    fn take_in(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        mut flow: Opened<T>,
+        path: Option<PathId>,
+        port: Option<PortId>,
+    ) -> Option<FlowId> {
+        if port.is_some_and(|port| self.ports.get(port).is_none_or(|port| !port.listener.has_room())) {
+            self.transport.release(&mut lane.mem, &mut flow.conn);
+            flow.io.release(&mut lane.mem);
+            self.count(lane, DropReason("engine: the listener's queue is full"));
+            return None;
+        }
+        match self.insert(lane, net, flow, path, port) {
+            Ok(flow) => {
+                if let Some(port) = port {
+                    self.enqueue(flow, port);
+                }
+                Some(flow)
+            }
+            Err(FlowError::NoMemory) => {
+                self.count(lane, DropReason("engine: too many flows"));
+                None
+            }
+            Err(_) => {
+                self.count(lane, DropReason("engine: the new flow's key is taken"));
+                None
+            }
+        }
     }
 
     /// The path by which an answer to `packet` goes.

@@ -73,7 +73,12 @@ impl<K, R> Remnants<K, R> {
         self.free.push(index);
     }
 
-    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
-        self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some()).map(|(index, _)| index as u32)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &RemnantSlot<K, R>)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index as u32, slot.as_ref()?)))
+    }
+
+    /// Places, free ones among them.
+    pub(crate) fn places(&self) -> u32 {
+        self.slots.len() as u32
     }
 }

@@ -1,11 +1,12 @@
 //! The way out: deadlines, delayed decisions, and the ready lists, served by class and in turn.
 
 use super::core::{Core, TIMER_FLOW, TIMER_REMNANT};
+use super::flow::Slot;
 use super::remnant::RemnantSlot;
 use super::{Engine, FlowId, PortId};
 use crate::net::{Claim, Encapsulation, EngineIndex, NeighbourChange, NeighbourId, Net, Packet, Quote, Trouble};
 use crate::time::Instant;
-use crate::toolkit::Entry as WheelEntry;
+use crate::toolkit::{Entry as WheelEntry, Wheel};
 use crate::transport::{Class, End, FlowError, LaneParts, RemnantInput, Transport, TroubleAnswer, TxStatus, Verdict};
 use std::any::Any;
 use std::task::Waker;
@@ -29,7 +30,7 @@ impl<T: Transport> Engine for Core<T> {
 
     fn trouble(&mut self, lane: &mut LaneParts, net: &mut Net, quote: &Quote, trouble: &Trouble) {
         let Some(key) = self.transport.parse_quoted(quote) else { return };
-        let Some(super::demux::Place::Flow(flow)) = self.local.demux.get(&key) else { return };
+        let Some(super::demux::Place::Flow(flow)) = self.find(&key) else { return };
         self.tell_trouble(lane, net, flow, Some(quote), trouble);
         self.serve_wakes();
     }
@@ -39,6 +40,10 @@ impl<T: Transport> Engine for Core<T> {
             NeighbourChange::Resolved(neighbour) => (neighbour, true),
             NeighbourChange::Failed(neighbour) => (neighbour, false),
         };
+        if self.lane_parked.contains(&neighbour) {
+            self.lane_parked.retain(|waits_for| *waits_for != neighbour);
+            self.local.lane_tx = true;
+        }
         let mut parked = std::mem::take(&mut self.parked);
         parked.retain(|&(waits_for, flow)| {
             if waits_for != neighbour {
@@ -50,7 +55,7 @@ impl<T: Transport> Engine for Core<T> {
                     self.wake_flow(flow, class, 0);
                 }
             }
-            if !found {
+            if classes != 0 && !found {
                 self.tell_trouble(lane, net, flow, None, &Trouble::NeighbourFailed);
             }
             false
@@ -75,8 +80,9 @@ impl<T: Transport> Engine for Core<T> {
         let mut settling = std::mem::take(&mut self.settling);
         for index in settling.drain(..) {
             let Some(Some(slot)) = self.slots.get_mut(index as usize) else { continue };
-            slot.head.settling = false;
-            if slot.head.ready == 0 {
+            // False if a flow that asked has ended, and another has its place.
+            let asked = std::mem::replace(&mut slot.head.settling, false);
+            if asked && slot.head.ready == 0 {
                 self.with(lane, net, index, |transport, cx, conn, io, _| transport.settle(cx, conn, io));
             }
         }
@@ -89,20 +95,33 @@ impl<T: Transport> Engine for Core<T> {
         if class == Class::Control && std::mem::take(&mut self.local.lane_tx) {
             self.transmit_lane(lane, net);
         }
+        let flows = self.flow_count();
+        let Self { ready, slots, .. } = self;
+        let Some(list) = ready.get_mut(class as usize) else { return };
+        if list.len() > flows {
+            // Some entries are of flows that have ended. While nothing can leave, nobody else would come by here.
+            list.retain(|flow| is_live(slots, flow));
+        }
         // Once around: what asks for more waits for the next turn, so that no flow and no class starves another.
-        let waiting = self.ready.get(class as usize).map_or(0, |list| list.len());
-        for _ in 0..waiting {
+        let mut in_vain = 0;
+        for _ in 0..list.len() {
             if !net.has_room() {
-                break;
+                in_vain += 1;
+                if in_vain > POLLS_WITHOUT_ROOM {
+                    break;
+                }
             }
-            let Some((index, rank)) = self.ready.get_mut(class as usize).and_then(|list| list.pop()) else { break };
-            self.transmit_flow(lane, net, class, index, rank);
+            let Some((flow, rank)) = self.ready.get_mut(class as usize).and_then(|list| list.pop()) else { break };
+            self.transmit_flow(lane, net, class, flow, rank);
+        }
+        if let Some(list) = self.ready.get_mut(class as usize) {
+            self.again.drain(..).for_each(|(flow, rank)| list.push(flow, rank));
         }
         self.serve_wakes();
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.local.lane_tx || self.ready.iter().any(|list| !list.is_empty()) {
+        if self.local.lane_tx || !self.settling.is_empty() || self.ready.iter().any(|list| !list.is_empty()) {
             return Some(Instant::ZERO);
         }
         let lane_due = (self.local.lane_due != Instant::NEVER).then_some(self.local.lane_due);
@@ -117,8 +136,8 @@ impl<T: Transport> Engine for Core<T> {
         self.stop_listening(lane, net, port);
     }
 
-    fn take_woken(&mut self, into: &mut Vec<Waker>) {
-        self.wakers.take_woken(into);
+    fn take_woken(&mut self, woken: &mut Vec<Waker>, dropped: &mut Vec<Waker>) {
+        self.wakers.take_woken(woken, dropped);
     }
 
     fn has_events(&self) -> bool {
@@ -126,7 +145,7 @@ impl<T: Transport> Engine for Core<T> {
     }
 
     fn flows(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.flow_count()
     }
 
     fn remnants(&self) -> usize {
@@ -143,14 +162,20 @@ impl<T: Transport> Engine for Core<T> {
             }
             self.finish(lane, net, index, End::Closed(Some(FlowError::Aborted)));
         }
-        let indices: Vec<u32> = self.remnants.indices().collect();
-        for index in indices {
-            if let Some(slot) = self.remnants.take(index) {
-                self.forget_remnant(net, index, slot);
-            }
+        self.forget_remnants(net, |_| true);
+        let ports: Vec<PortId> = self.ports.ids().map(|(id, _)| id).collect();
+        for port in ports {
+            self.stop_listening(lane, net, port);
         }
         self.events.clear();
         self.ready.iter_mut().for_each(|list| list.clear());
+        self.parked.clear();
+        self.lane_parked.clear();
+        self.settling.clear();
+        self.local.wake.clear();
+        self.local.notices.clear();
+        self.wheel = Wheel::new(Wheel::TIMER_SHIFT);
+        self.pacing = Wheel::new(Wheel::PACING_SHIFT);
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -197,7 +222,7 @@ impl<T: Transport> Core<T> {
         if head.wheel_at > lane.now {
             return;
         }
-        head.wheel_at = Instant::NEVER;
+        head.wheel_at = std::mem::replace(&mut head.wheel_later, Instant::NEVER);
         if head.due > lane.now {
             // Moved later since: ride on. `with` arms it.
             self.with(lane, net, flow.index, |_, _, _, _, _| ());
@@ -243,11 +268,10 @@ impl<T: Transport> Core<T> {
         self.pacing.advance(now, &mut due);
         for entry in due.drain(..) {
             let flow = FlowId { index: entry.index, generation: entry.generation };
-            let classes = self.slot_mut(flow).map_or(0, |slot| std::mem::take(&mut slot.head.paced));
-            for class in Class::ALL {
-                if classes & class.bit() != 0 {
-                    self.wake_flow(flow, class, 0);
-                }
+            let Some(class) = Class::ALL.into_iter().find(|class| *class as u8 == entry.kind) else { continue };
+            if let Some(slot) = self.slot_mut(flow) {
+                slot.head.paced &= !class.bit();
+                self.wake_flow(flow, class, 0);
             }
         }
         self.due = due;
@@ -260,21 +284,28 @@ impl<T: Transport> Core<T> {
         let LaneParts { now, mem, rng, observers, drops } = lane;
         let mut cx = crate::transport::LaneCx { now: *now, mem, rng, observers, drops, local: &mut self.local };
         let status = self.transport.poll_lane_tx(&mut cx, &mut out);
-        if status == TxStatus::More {
-            self.local.lane_tx = true;
+        let (blocked, quantum_left) = (out.blocked(), out.bytes_left() > 0);
+        if status != TxStatus::More {
+            return;
+        }
+        let neighbour = blocked.and_then(|path| net.path_info(path)).and_then(|info| info.neighbour);
+        match neighbour {
+            // The rest waits for the neighbour's answer, unless it was something else that ended the call.
+            Some(neighbour) if quantum_left && net.has_room() && self.lane_parked.len() < LANE_PARKED_MAX => {
+                if !self.lane_parked.contains(&neighbour) {
+                    self.lane_parked.push(neighbour);
+                }
+            }
+            _ => self.local.lane_tx = true,
         }
     }
 
-    fn transmit_flow(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class, index: u32, rank: u64) {
-        let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
-        // A flow that ended left its place on the list; whoever has the slot now may not stand here.
-        if slot.head.ready & class.bit() == 0 {
-            return;
-        }
+    fn transmit_flow(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class, id: FlowId, rank: u64) {
+        // A flow that ended left its entry on the list; whoever has the slot now does not stand there by it.
+        let Some(slot) = self.slot_mut(id) else { return };
         slot.head.ready &= !class.bit();
-        let id = FlowId { index, generation: slot.head.generation };
         let (now, encapsulation) = (lane.now, Encapsulation::from(self.claim));
-        let sent = self.with(lane, net, index, |transport, cx, conn, io, net| {
+        let sent = self.with(lane, net, id.index, |transport, cx, conn, io, net| {
             let mut out = net.batch(now, encapsulation);
             out.set_quantum(QUANTUM_BYTES);
             let status = transport.poll_tx(cx, conn, io, class, &mut out);
@@ -286,13 +317,27 @@ impl<T: Transport> Core<T> {
         }
         match status {
             TxStatus::Idle => {}
-            TxStatus::More => self.wake_flow(id, class, rank),
+            TxStatus::More if rank == 0 => self.wake_flow(id, class, 0),
+            TxStatus::More => self.serve_again(id, class, rank),
             TxStatus::PacedUntil(at) => self.pace_flow(id, class, at),
+        }
+    }
+
+    /// Puts a ranked flow back once this turn is over: at once, it would be the next again.
+    fn serve_again(&mut self, flow: FlowId, class: Class, rank: u64) {
+        let Some(slot) = self.slot_mut(flow) else { return };
+        let head = &mut slot.head;
+        if (head.ready | head.parked | head.paced) & class.bit() == 0 {
+            head.ready |= class.bit();
+            self.again.push((flow, rank));
         }
     }
 
     fn park_flow(&mut self, flow: FlowId, class: Class, neighbour: NeighbourId) {
         let Some(slot) = self.slot_mut(flow) else { return };
+        if slot.head.ready & class.bit() != 0 {
+            return; // it asked again meanwhile: it stands on the list already
+        }
         let first = slot.head.parked == 0;
         slot.head.parked |= class.bit();
         if first {
@@ -302,11 +347,23 @@ impl<T: Transport> Core<T> {
 
     fn pace_flow(&mut self, flow: FlowId, class: Class, at: Instant) {
         let Some(slot) = self.slot_mut(flow) else { return };
-        slot.head.paced |= class.bit();
-        let entry = WheelEntry { index: flow.index, generation: flow.generation, kind: TIMER_FLOW };
-        self.pacing.insert(at, entry);
+        // A flow that asked again meanwhile stands on the list already.
+        if at != Instant::NEVER && slot.head.ready & class.bit() == 0 {
+            slot.head.paced |= class.bit();
+            let entry = WheelEntry { index: flow.index, generation: flow.generation, kind: class as u8 };
+            self.pacing.insert(at, entry);
+        }
     }
+}
+
+fn is_live<T: Transport>(slots: &[Option<Slot<T>>], flow: FlowId) -> bool {
+    let slot = slots.get(flow.index as usize).and_then(Option::as_ref);
+    slot.is_some_and(|slot| slot.head.generation == flow.generation && slot.conn.is_some())
 }
 
 /// What one flow may send in a turn, bytes: the largest segment that a device cuts.
 const QUANTUM_BYTES: usize = 64 * 1024;
+/// Flows asked per turn and class while no device takes anything: some may send over the own loopback.
+const POLLS_WITHOUT_ROOM: usize = 32;
+/// Neighbours that packets of no flow wait for at once; beyond, they are tried again at once.
+const LANE_PARKED_MAX: usize = 64;

@@ -377,10 +377,10 @@ impl Net {
         frames.append(self.outbox(NetifId::LOOPBACK));
     }
 
-    /// Whether any interface would take a frame: if not, building packets is in vain.
+    /// Whether any device would take a frame: if none does, building packets is in vain, but for the own loopback.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.netifs.iter().any(|netif| netif.up && netif.outbox.len() < netif.room)
+        self.netifs.iter().skip(1).any(Netif::has_room)
     }
 
     /// Whether [`loopback`](Self::loopback) has something.

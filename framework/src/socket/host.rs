@@ -1,10 +1,11 @@
 //! [`Host`]: the application's handle to a lane. Every operation borrows the lane for a moment; no handler, waker or
 //! `Drop` of the application ever runs while it is borrowed.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::{Listener, MessageIo, MessageSocket, Stream, StreamIo};
 use crate::addr::Endpoint;
@@ -22,7 +23,9 @@ struct Inner {
     lane: RefCell<Lane>,
     /// What dropped handles leave to be done at the next turn.
     orphans: RefCell<Vec<Orphan>>,
-    woken: RefCell<Vec<Waker>>,
+    woken: Cell<Vec<Waker>>,
+    /// When the blocking call under way gives up.
+    alarm: Cell<Instant>,
     pump: RefCell<Option<Rc<dyn Pump>>>,
 }
 
@@ -38,6 +41,11 @@ pub trait Pump {
     /// # Errors
     /// Nothing can ever happen any more, or a device failed.
     fn pump(&self) -> io::Result<()>;
+
+    /// The present time on the clock that drives the host; `None` if only the lane's last turn says.
+    fn now(&self) -> Option<Instant> {
+        None
+    }
 }
 
 impl Host {
@@ -47,7 +55,8 @@ impl Host {
         Self(Rc::new(Inner {
             lane: RefCell::new(lane),
             orphans: RefCell::default(),
-            woken: RefCell::default(),
+            woken: Cell::default(),
+            alarm: Cell::new(Instant::NEVER),
             pump: RefCell::default(),
         }))
     }
@@ -83,7 +92,15 @@ impl Host {
         if !self.0.orphans.borrow().is_empty() {
             return Some(Instant::ZERO);
         }
-        self.lane().next_deadline()
+        let alarm = Some(self.0.alarm.get()).filter(|at| *at != Instant::NEVER);
+        [self.lane().next_deadline(), alarm].into_iter().flatten().min()
+    }
+
+    /// The time: the pump's clock, or without one the time of the lane's last turn.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        let pump = self.0.pump.borrow().clone();
+        pump.and_then(|pump| pump.now()).unwrap_or_else(|| self.lane().now())
     }
 
     /// Says who makes time pass when a blocking call on this host waits.
@@ -100,20 +117,6 @@ impl Host {
         match pump {
             Some(pump) => pump.pump(),
             None => Err(io::Error::other("a blocking call needs `Host::set_pump`: nothing makes time pass here")),
-        }
-    }
-
-    /// Tries `attempt` until it answers anything but `WouldBlock`, letting time pass in between.
-    pub(super) fn block_on<R>(&self, mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
-        let mut over = None;
-        loop {
-            match (attempt(), over) {
-                (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => {}
-                (Err(error), Some(over)) if error.kind() == io::ErrorKind::WouldBlock => return Err(over),
-                (result, _) => return result,
-            }
-            // The last thing that ever happens may be what is waited for: one more try before giving up.
-            over = self.pump().err();
         }
     }
 
@@ -146,6 +149,21 @@ impl Host {
         Ok(Stream::new(self.clone(), engine, flow))
     }
 
+    /// As [`connect`](Self::connect), from `local`: an address of this host or [`Ip::ANY`](crate::addr::Ip::ANY), and a port
+    /// or 0.
+    ///
+    /// # Errors
+    /// As [`Core::connect`].
+    pub fn connect_from<T: Transport<Io = StreamIo>>(
+        &self,
+        engine: EngineId<T>,
+        local: impl Into<Endpoint>,
+        remote: impl Into<Endpoint>,
+    ) -> Result<Stream<T>, FlowError> {
+        let flow = self.open(engine, Some(local.into()), remote.into())?;
+        Ok(Stream::new(self.clone(), engine, flow))
+    }
+
     /// Opens a message flow to `remote`.
     ///
     /// # Errors
@@ -156,6 +174,21 @@ impl Host {
         remote: impl Into<Endpoint>,
     ) -> Result<MessageSocket<T>, FlowError> {
         let flow = self.open(engine, None, remote.into())?;
+        Ok(MessageSocket::new(self.clone(), engine, flow))
+    }
+
+    /// As [`connect_messages`](Self::connect_messages), from `local`: an address of this host or
+    /// [`Ip::ANY`](crate::addr::Ip::ANY), and a port or 0.
+    ///
+    /// # Errors
+    /// As [`Core::connect`].
+    pub fn connect_messages_from<T: Transport<Io = MessageIo>>(
+        &self,
+        engine: EngineId<T>,
+        local: impl Into<Endpoint>,
+        remote: impl Into<Endpoint>,
+    ) -> Result<MessageSocket<T>, FlowError> {
+        let flow = self.open(engine, Some(local.into()), remote.into())?;
         Ok(MessageSocket::new(self.clone(), engine, flow))
     }
 
@@ -206,11 +239,40 @@ impl Host {
         self.0.orphans.borrow_mut().push(orphan);
     }
 
+    /// Tries `attempt` until it answers anything but `WouldBlock`, letting time pass in between, but not for longer than
+    /// `timeout`.
+    pub(super) fn block_on<R>(
+        &self,
+        timeout: Option<Duration>,
+        mut attempt: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let deadline = timeout.map(|timeout| self.now() + timeout);
+        let mut over = None;
+        loop {
+            match attempt() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if let Some(over) = over {
+                return Err(over);
+            }
+            if deadline.is_some_and(|deadline| self.now() >= deadline) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let alarm = self.0.alarm.get();
+            self.0.alarm.set(alarm.min(deadline.unwrap_or(Instant::NEVER)));
+            // The last thing that ever happens may be what is waited for: one more try before giving up.
+            over = self.pump().err();
+            self.0.alarm.set(alarm);
+        }
+    }
+
     fn collect_orphans(&self) {
-        let mut orphans = self.0.orphans.borrow_mut();
-        if orphans.is_empty() {
+        if self.0.orphans.borrow().is_empty() {
             return;
         }
+        // Taken out: letting go of a flow may drop what the application gave its transport, handles among it.
+        let mut orphans = self.0.orphans.take();
         let mut lane = self.lane();
         for orphan in orphans.drain(..) {
             match orphan {
@@ -218,15 +280,22 @@ impl Host {
                 Orphan::Listener(engine, port) => lane.unlisten(engine, port),
             }
         }
+        drop(lane);
+        let mut since = self.0.orphans.borrow_mut();
+        if since.is_empty() {
+            *since = orphans; // for its capacity
+        }
     }
 
     fn wake(&self) {
-        // A woken task may come back here at once, so nothing is borrowed while it is told.
+        // A woken task may come back here at once, and a dropped one, too: nothing is borrowed meanwhile.
         let mut woken = self.0.woken.take();
-        self.lane().take_woken(&mut woken);
+        let mut dropped = Vec::new();
+        self.lane().take_woken(&mut woken, &mut dropped);
+        drop(dropped);
         for waker in woken.drain(..) {
             waker.wake();
         }
-        self.0.woken.replace(woken);
+        self.0.woken.set(woken);
     }
 }

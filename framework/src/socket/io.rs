@@ -50,6 +50,12 @@ impl Ready {
     /// The protocol is over, in good order or not.
     pub const CLOSED: Self = Self(16);
 
+    /// With all of `other` added: `|` for constants.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether all of `other` is in it.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::host::Orphan;
 use super::{Host, MessageIo, MessageSocket, Stream, StreamIo};
@@ -50,8 +51,8 @@ impl<T: Transport> Listener<T> {
         })
     }
 
-    fn wait_flow(&self) -> io::Result<FlowId> {
-        self.host.block_on(|| self.accept_flow().ok_or_else(|| io::ErrorKind::WouldBlock.into()))
+    fn wait_flow(&self, timeout: Option<Duration>) -> io::Result<FlowId> {
+        self.host.block_on(timeout, || self.accept_flow().ok_or_else(|| io::ErrorKind::WouldBlock.into()))
     }
 }
 
@@ -67,7 +68,15 @@ impl<T: Transport<Io = StreamIo>> Listener<T> {
     /// # Errors
     /// As [`Host::pump`].
     pub fn accept_blocking(&self) -> io::Result<Stream<T>> {
-        Ok(Stream::new(self.host.clone(), self.engine, self.wait_flow()?))
+        Ok(Stream::new(self.host.clone(), self.engine, self.wait_flow(None)?))
+    }
+
+    /// Waits for a stream, but not for longer than `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`; as [`Host::pump`].
+    pub fn accept_timeout(&self, timeout: Duration) -> io::Result<Stream<T>> {
+        Ok(Stream::new(self.host.clone(), self.engine, self.wait_flow(Some(timeout))?))
     }
 
     /// Waits for a stream asynchronously.
@@ -88,7 +97,20 @@ impl<T: Transport<Io = MessageIo>> Listener<T> {
     /// # Errors
     /// As [`Host::pump`].
     pub fn accept_messages_blocking(&self) -> io::Result<MessageSocket<T>> {
-        Ok(MessageSocket::new(self.host.clone(), self.engine, self.wait_flow()?))
+        Ok(MessageSocket::new(self.host.clone(), self.engine, self.wait_flow(None)?))
+    }
+
+    /// Waits for a message flow, but not for longer than `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`; as [`Host::pump`].
+    pub fn accept_messages_timeout(&self, timeout: Duration) -> io::Result<MessageSocket<T>> {
+        Ok(MessageSocket::new(self.host.clone(), self.engine, self.wait_flow(Some(timeout))?))
+    }
+
+    /// Waits for a message flow asynchronously.
+    pub fn poll_accept_messages(&self, cx: &mut Context<'_>) -> Poll<MessageSocket<T>> {
+        self.poll_flow(cx).map(|flow| MessageSocket::new(self.host.clone(), self.engine, flow))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::host::Orphan;
 use super::{AppOp, Host, MessageIo, Ready};
@@ -169,7 +170,15 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
     /// # Errors
     /// As [`recv`](Self::recv) but for `WouldBlock`, and as [`Host::pump`].
     pub fn recv_blocking(&self, buf: &mut [u8]) -> io::Result<Received> {
-        self.host.block_on(|| self.recv(buf))
+        self.host.block_on(None, || self.recv(buf))
+    }
+
+    /// As [`recv_blocking`](Self::recv_blocking), but not for longer than `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`; as [`recv_blocking`](Self::recv_blocking).
+    pub fn recv_timeout(&self, buf: &mut [u8], timeout: Duration) -> io::Result<Received> {
+        self.host.block_on(Some(timeout), || self.recv(buf))
     }
 
     /// [`send`](Self::send), waiting for room by the host's pump.
@@ -177,7 +186,15 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
     /// # Errors
     /// As [`send`](Self::send) but for `WouldBlock`, and as [`Host::pump`].
     pub fn send_blocking(&self, message: &[u8]) -> io::Result<()> {
-        self.host.block_on(|| self.send(message))
+        self.host.block_on(None, || self.send(message))
+    }
+
+    /// As [`send_blocking`](Self::send_blocking), but not for longer than `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`, and then nothing was sent; as [`send_blocking`](Self::send_blocking).
+    pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> io::Result<()> {
+        self.host.block_on(Some(timeout), || self.send(message))
     }
 
     /// [`recv`](Self::recv) for a task: it is woken when there is a message.
@@ -185,6 +202,17 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
         match self.recv(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.host.with(self.engine, |core, _, _| core.wakers().wait_read(self.flow, cx.waker()));
+                Poll::Pending
+            }
+            result => Poll::Ready(result),
+        }
+    }
+
+    /// [`send`](Self::send) for a task: it is woken when there is room.
+    pub fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        match self.send(message) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.host.with(self.engine, |core, _, _| core.wakers().wait_write(self.flow, cx.waker()));
                 Poll::Pending
             }
             result => Poll::Ready(result),

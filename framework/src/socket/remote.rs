@@ -34,6 +34,8 @@ struct Shared {
     lane_finished: AtomicBool,
     /// It ended badly.
     failed: AtomicBool,
+    /// The stream takes no more, whatever it still gives.
+    write_over: AtomicBool,
     /// Whom to unpark when something changed for the travelling end.
     app_thread: std::sync::OnceLock<Thread>,
 }
@@ -48,6 +50,7 @@ impl RemoteStream {
             app_finished: AtomicBool::new(false),
             lane_finished: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            write_over: AtomicBool::new(false),
             app_thread: std::sync::OnceLock::new(),
         });
         let port = RemotePort { stream, from_app, to_app, shared: Arc::clone(&shared), finished: false };
@@ -57,7 +60,7 @@ impl RemoteStream {
     /// Takes received bytes; 0 is the end.
     ///
     /// # Errors
-    /// `WouldBlock` when there are none now; `ConnectionReset` when the stream ended badly.
+    /// `WouldBlock` when there are none now; `ConnectionReset` when the stream ended badly, or its lane did.
     pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         // The flag first: once it is set, the ring holds all there will ever be.
         let finished = self.shared.lane_finished.load(Ordering::Acquire);
@@ -80,8 +83,7 @@ impl RemoteStream {
     /// # Errors
     /// `WouldBlock` when it has none; `BrokenPipe` after `finish` or when the stream ended.
     pub fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let over = self.shared.failed.load(Ordering::Acquire) || self.shared.app_finished.load(Ordering::Relaxed);
-        if over {
+        if self.shared.write_over.load(Ordering::Acquire) || self.shared.app_finished.load(Ordering::Relaxed) {
             return Err(FlowError::Shutdown.into());
         }
         let room = self.to_lane.slots().min(buf.len());
@@ -134,42 +136,58 @@ impl Drop for RemoteStream {
 impl<T: Transport<Io = StreamIo>> RemotePort<T> {
     /// Moves what can be moved, both ways; called once a turn. `false` when the stream is over and this end can go.
     pub fn serve(&mut self) -> bool {
+        // Before the ring is looked at: once it is set, the ring holds all there will ever be.
         let app_finished = self.shared.app_finished.load(Ordering::Acquire);
-        let sent = self.send();
-        if app_finished && !self.finished && self.from_app.is_empty() && sent.is_ok() {
+        let mut moved = self.send();
+        if app_finished && !self.finished && self.from_app.is_empty() {
             self.finished = true;
             self.stream.shutdown();
         }
-        let moved = match self.receive() {
-            Ok(moved) => moved,
-            Err(over) => {
-                self.shared.failed.store(over, Ordering::Release);
-                self.shared.lane_finished.store(true, Ordering::Release);
-                true
-            }
-        };
-        if moved && let Some(thread) = self.shared.app_thread.get() {
-            thread.unpark();
+        moved |= self.receive().unwrap_or_else(|badly| {
+            self.shared.failed.store(badly, Ordering::Release);
+            self.shared.lane_finished.store(true, Ordering::Release);
+            true
+        });
+        if moved {
+            self.unpark();
         }
-        // Who is gone reads no more: nothing waits for the peer's end.
-        let peer_done = self.shared.lane_finished.load(Ordering::Relaxed) || self.to_app.is_abandoned();
-        !(peer_done && (self.finished || self.shared.failed.load(Ordering::Relaxed)))
+        let send_done = self.finished || self.shared.write_over.load(Ordering::Relaxed);
+        // Nobody reads any more what a travelling end that is gone would have got.
+        let receive_done = self.shared.lane_finished.load(Ordering::Relaxed) || self.to_app.is_abandoned();
+        !(send_done && receive_done)
     }
 
-    fn send(&mut self) -> io::Result<()> {
+    fn unpark(&self) {
+        if let Some(thread) = self.shared.app_thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Whether something changed for the writer: bytes moved, or there is no point in writing more.
+    fn send(&mut self) -> bool {
+        let mut moved = false;
+        if self.shared.write_over.load(Ordering::Relaxed) {
+            return false;
+        }
         loop {
             let ready = self.from_app.slots();
-            let Ok(chunk) = self.from_app.read_chunk(ready) else { return Ok(()) };
+            let Ok(chunk) = self.from_app.read_chunk(ready) else { return moved };
             let (front, _) = chunk.as_slices();
             if front.is_empty() {
-                return Ok(());
+                break;
             }
             match self.stream.write(front) {
                 Ok(taken) => chunk.commit(taken),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return moved,
+                Err(_) => break self.shared.write_over.store(true, Ordering::Release),
             }
+            moved = true;
         }
+        if self.stream.ended().is_some() {
+            self.shared.write_over.store(true, Ordering::Release);
+            return true;
+        }
+        moved
     }
 
     /// Whether bytes moved; `Err(badly)` when there will be no more.
@@ -212,16 +230,15 @@ impl<T: Transport<Io = StreamIo>> RemotePort<T> {
     }
 }
 
-/// The lane lets go, in whatever state: the travelling end must not wait for it.
 impl<T: Transport<Io = StreamIo>> Drop for RemotePort<T> {
+    /// Whoever waits at the other end learns that nothing will come.
     fn drop(&mut self) {
         if !self.shared.lane_finished.load(Ordering::Relaxed) {
             self.shared.failed.store(true, Ordering::Release);
             self.shared.lane_finished.store(true, Ordering::Release);
         }
-        if let Some(thread) = self.shared.app_thread.get() {
-            thread.unpark();
-        }
+        self.shared.write_over.store(true, Ordering::Release);
+        self.unpark();
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::io::{self, Read, Write};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::host::Orphan;
 use super::{AppOp, Host, Ready, StreamIo};
+use crate::addr::Endpoint;
 use crate::engine::{Core, FlowId};
 use crate::lane::EngineId;
 use crate::transport::{FlowError, Transport};
@@ -28,6 +30,24 @@ impl<T: Transport<Io = StreamIo>> Stream<T> {
     #[must_use]
     pub fn id(&self) -> FlowId {
         self.flow
+    }
+
+    /// Our end: address and port. `None` once the flow is over.
+    #[must_use]
+    pub fn local(&self) -> Option<Endpoint> {
+        self.endpoints().map(|(local, _)| local)
+    }
+
+    /// The peer's end: address and port. `None` once the flow is over.
+    #[must_use]
+    pub fn peer(&self) -> Option<Endpoint> {
+        self.endpoints().map(|(_, peer)| peer)
+    }
+
+    /// Both ends, ours first; `None` once the flow is over.
+    #[must_use]
+    pub fn endpoints(&self) -> Option<(Endpoint, Endpoint)> {
+        self.host.with(self.engine, |core, _, _| core.endpoints(self.flow))
     }
 
     /// Takes received bytes. 0 is the end of the peer's data (or an empty `buf`).
@@ -135,10 +155,32 @@ impl<T: Transport<Io = StreamIo>> Stream<T> {
         self.host.with(self.engine, |core, _, _| core.ended(self.flow))
     }
 
-    /// The blocking face.
+    /// The blocking face, without a timeout.
     #[must_use]
     pub fn blocking(self) -> Blocking<T> {
-        Blocking(self)
+        Blocking { stream: self, timeout: None }
+    }
+
+    /// Waits for the flow to be open.
+    ///
+    /// # Errors
+    /// How it ended, if it never was or is no more.
+    pub fn poll_open(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.opened() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.host.with(self.engine, |core, _, _| core.wakers().wait_write(self.flow, cx.waker()));
+                Poll::Pending
+            }
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn opened(&self) -> io::Result<()> {
+        self.host.with(self.engine, |core, _, _| match core.ended(self.flow) {
+            Some(error) => Err(error.unwrap_or(FlowError::Closed).into()),
+            None if core.io(self.flow).is_some_and(|stream| stream.open) => Ok(()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        })
     }
 
     /// [`read`](Self::read) for a task: it is woken when there is something.
@@ -171,25 +213,48 @@ impl<T: Transport<Io = StreamIo>> Drop for Stream<T> {
 }
 
 /// A stream whose calls wait, letting time pass by the host's pump.
-pub struct Blocking<T: Transport<Io = StreamIo>>(Stream<T>);
+pub struct Blocking<T: Transport<Io = StreamIo>> {
+    stream: Stream<T>,
+    timeout: Option<Duration>,
+}
 
 impl<T: Transport<Io = StreamIo>> Blocking<T> {
     /// The stream itself.
     #[must_use]
     pub fn stream(&self) -> &Stream<T> {
-        &self.0
+        &self.stream
+    }
+
+    /// The stream, to go on without waiting.
+    #[must_use]
+    pub fn into_stream(self) -> Stream<T> {
+        self.stream
+    }
+
+    /// Lets each call wait no longer than `timeout`; it then fails with [`io::ErrorKind::TimedOut`], and nothing was read
+    /// or written. `None`, as it is at first, waits without end.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+    }
+
+    /// Waits for the flow to be open.
+    ///
+    /// # Errors
+    /// How it ended, if it never was or is no more; `TimedOut`; as [`Host::pump`].
+    pub fn wait_open(&self) -> io::Result<()> {
+        self.stream.host.block_on(self.timeout, || self.stream.opened())
     }
 }
 
 impl<T: Transport<Io = StreamIo>> Read for Blocking<T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.host.block_on(|| self.0.read(buf))
+        self.stream.host.block_on(self.timeout, || self.stream.read(buf))
     }
 }
 
 impl<T: Transport<Io = StreamIo>> Write for Blocking<T> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.host.block_on(|| self.0.write(buf))
+        self.stream.host.block_on(self.timeout, || self.stream.write(buf))
     }
 
     /// Nothing is held back here: accepted bytes are on their way.

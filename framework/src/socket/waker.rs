@@ -1,4 +1,5 @@
-//! Wakers of asynchronous tasks that wait on flows. They are collected while the lane is borrowed and woken after.
+//! Wakers of asynchronous tasks that wait on flows. They are collected while the lane is borrowed, and woken or dropped
+//! after: the last waker of a task may drop the task, and with it whatever the application put there.
 
 use std::task::Waker;
 
@@ -13,6 +14,7 @@ pub struct Wakers {
     flows: HashMap<FlowId, Waiting, foldhash::fast::FixedState>,
     ports: HashMap<PortId, Waker, foldhash::fast::FixedState>,
     woken: Vec<Waker>,
+    dropped: Vec<Waker>,
 }
 
 #[derive(Default)]
@@ -24,17 +26,19 @@ struct Waiting {
 impl Wakers {
     /// Wakes `waker` when the flow becomes readable; it replaces the one registered before.
     pub fn wait_read(&mut self, flow: FlowId, waker: &Waker) {
-        self.flows.entry(flow).or_default().read = Some(waker.clone());
+        let place = &mut self.flows.entry(flow).or_default().read;
+        replace(place, waker, &mut self.dropped);
     }
 
     /// Wakes `waker` when the flow becomes writable or opens.
     pub fn wait_write(&mut self, flow: FlowId, waker: &Waker) {
-        self.flows.entry(flow).or_default().write = Some(waker.clone());
+        let place = &mut self.flows.entry(flow).or_default().write;
+        replace(place, waker, &mut self.dropped);
     }
 
     /// Wakes `waker` when a flow waits at the listener.
     pub fn wait_accept(&mut self, port: PortId, waker: &Waker) {
-        self.ports.insert(port, waker.clone());
+        self.dropped.extend(self.ports.insert(port, waker.clone()));
     }
 
     #[inline]
@@ -61,12 +65,24 @@ impl Wakers {
 
     pub(crate) fn forget(&mut self, flow: FlowId) {
         if !self.flows.is_empty() {
-            self.flows.remove(&flow);
+            let waiting = self.flows.remove(&flow).unwrap_or_default();
+            self.dropped.extend(waiting.read.into_iter().chain(waiting.write));
         }
     }
 
-    /// Those to be woken, once no lane is borrowed.
-    pub fn take_woken(&mut self, into: &mut Vec<Waker>) {
-        into.append(&mut self.woken);
+    pub(crate) fn forget_port(&mut self, port: PortId) {
+        self.dropped.extend(self.ports.remove(&port));
+    }
+
+    /// Moves out those to be woken, and those to be dropped, once no lane is borrowed.
+    pub fn take_woken(&mut self, woken: &mut Vec<Waker>, dropped: &mut Vec<Waker>) {
+        woken.append(&mut self.woken);
+        dropped.append(&mut self.dropped);
+    }
+}
+
+fn replace(place: &mut Option<Waker>, waker: &Waker, dropped: &mut Vec<Waker>) {
+    if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        dropped.extend(place.replace(waker.clone()));
     }
 }

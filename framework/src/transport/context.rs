@@ -169,6 +169,8 @@ impl<T: Transport> Context<'_, T> {
         if self.head.path != Some(path) {
             self.lane.local.path_moves.push((self.head.path, path));
             self.head.path = Some(path);
+            // It waited for the old path's neighbour.
+            self.want |= std::mem::take(&mut self.head.parked);
         }
     }
 
