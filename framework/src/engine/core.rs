@@ -64,6 +64,10 @@ pub struct Core<T: Transport> {
 }
 
 impl<T: Transport> Core<T> {
+    /// Bytes of a flow's place: the engine's part, the transport's state and the application's view, without buffers and
+    /// what the transport keeps elsewhere.
+    pub const FLOW_BYTES: usize = size_of::<Option<Slot<T>>>();
+
     /// An engine for `transport`, with its flows to come.
     #[must_use]
     pub fn new(config: T::Config, shared: Arc<T::Shared>, info: LaneInfo, limits: EngineLimits) -> Self {

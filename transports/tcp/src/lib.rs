@@ -216,5 +216,7 @@ impl Transport for Tcp {
     }
 }
 
+/// Bytes that a connection has beside its flow's place in the engine, its congestion controller not counted.
+pub const COLD_BYTES: usize = size_of::<Cold>();
 /// TCP's number in the IP header.
 pub const PROTOCOL: u8 = 6;

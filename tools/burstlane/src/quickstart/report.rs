@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use burstlane::engine::Core;
 use burstlane::observe::Recorder;
 use burstlane::time::Instant;
 use burstlane::transport::Transport;
@@ -14,6 +15,7 @@ use crate::plot::{Panel, Series, Style as Look, Unit, over_time, render, sparkli
 use crate::problem::Problem;
 use crate::term::Style;
 
+use super::TRANSFER_BYTES;
 use super::pair::Pair;
 
 /// One transfer.
@@ -34,12 +36,12 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Sums up a transfer that is done.
+    /// Sums up a transfer that is done. `cold_bytes` is what a connection has beside its place in the engine.
     pub(super) fn new<T: Transport>(
         name: &'static str,
         title: &'static str,
         delivered: String,
-        bytes: u64,
+        cold_bytes: usize,
         real: Duration,
         pair: Pair<T>,
         capture: &Path,
@@ -49,12 +51,12 @@ impl Outcome {
             name,
             title,
             delivered,
-            bytes,
+            bytes: TRANSFER_BYTES,
             simulated: pair.now().since(Instant::ZERO),
             real,
             recorder,
             link: pair.link_stats(),
-            connection_bytes: size_of::<T::Conn>() + size_of::<T::Io>(),
+            connection_bytes: Core::<T>::FLOW_BYTES + cold_bytes,
             buffer_bytes_max: pair.buffer_bytes_max(),
             capture: capture.to_owned(),
             captured_packets: pair.finish_capture(capture)?,
@@ -102,7 +104,7 @@ pub(super) fn text(outcome: &Outcome, style: Style) -> String {
         (
             "memory",
             format!(
-                "{} bytes a connection, and up to {} KiB of buffers a host while it worked",
+                "{} bytes of state a connection, and up to {} KiB of buffers a host while it worked",
                 outcome.connection_bytes,
                 outcome.buffer_bytes_max / 1024
             ),

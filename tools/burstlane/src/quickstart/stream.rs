@@ -47,7 +47,7 @@ pub(super) fn run(seed: u64, dir: &Path) -> Result<Outcome, Problem> {
     let delivered =
         format!("one stream, SHA-256 {}… at both ends", hex(&sender.digest.finalize()).get(..12).unwrap_or_default());
     drop((sender.stream, receiver.stream, listener, client, server));
-    Outcome::new("tcp", "TCP", delivered, TRANSFER_BYTES, real, pair, &capture)
+    Outcome::new("tcp", "TCP", delivered, burstlane_tcp::COLD_BYTES, real, pair, &capture)
 }
 
 struct Sender {
