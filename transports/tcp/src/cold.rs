@@ -17,6 +17,8 @@ pub(crate) struct Cold {
     pub(crate) peer_mss: u16,
     /// What we offered in our SYN.
     pub(crate) offers: Offers,
+    /// SND.NXT when a probe repeated the tail: TLP.end_seq of RFC 8985 7.1.
+    pub(crate) probe_end: u64,
     /// Timeouts in a row without an answer.
     pub(crate) timeouts: u8,
     /// When the silence began in which they fell.
@@ -56,6 +58,7 @@ impl Cold {
             controller: None,
             peer_mss,
             offers,
+            probe_end: 0,
             timeouts: 0,
             silent_since: now,
             timeout_at: now,

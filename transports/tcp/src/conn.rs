@@ -69,6 +69,8 @@ pub(crate) enum Timer {
     None,
     /// An answer to what is outstanding (RFC 6298).
     Retransmit,
+    /// An acknowledgement, soon, or else a probe shall ask for one (RFC 8985 7).
+    Probe,
     /// Late arrivals that would disprove a loss (RFC 8985 6.2 step 5).
     Reorder,
     /// The peer's window to open (RFC 9293 3.8.6.1).
@@ -107,6 +109,10 @@ pub(crate) enum Flag {
     SmallSent = 1 << 11,
     /// Its controller exists.
     Controlled = 1 << 12,
+    /// A tail loss probe is to leave.
+    ProbeOwed = 1 << 13,
+    /// A probe repeated the tail, and whether that was needed is not known yet.
+    ProbeSent = 1 << 14,
 }
 
 /// The parts of a control block that are known at its start.

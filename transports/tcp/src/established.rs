@@ -37,6 +37,10 @@ pub(crate) struct Totals {
     pub(crate) heard: bool,
     /// The peer opened its window.
     pub(crate) window_grew: bool,
+    /// The peer reported a duplicate (RFC 2883).
+    pub(crate) duplicate_reported: bool,
+    /// An acknowledgement of nothing new, without a SACK.
+    pub(crate) plain_duplicate: bool,
 }
 
 impl Tcp {
@@ -156,6 +160,9 @@ impl Tcp {
         if totals.acked_bytes > 0 {
             self.release_acked(cx, conn, io, totals.acked_bytes);
         }
+        if conn.has(Flag::ProbeSent) {
+            self.judge_probe(conn, totals);
+        }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
             self.control_congestion(cx, conn, totals);
@@ -201,7 +208,7 @@ impl Tcp {
             conn.disarm();
             self.note_idle(cx.now, conn);
         } else if totals.acked_bytes > 0 {
-            conn.arm_retransmit(cx.now);
+            self.arm_answer(cx.now, conn);
         }
     }
 

@@ -209,11 +209,11 @@ impl Tcp {
             && header.payload_bytes == 0
             && header.control == Control::None
             && conn.snd_wnd == window_before
-            && una < nxt
             && seq == conn.rcv_nxt;
-        if is_duplicate && !conn.has(Flag::Sack) {
+        if is_duplicate && una < nxt && !conn.has(Flag::Sack) {
             self.duplicate_ack(conn, totals);
         }
+        totals.plain_duplicate |= is_duplicate && !matches!(header.options, Options::Sack(_));
         true
     }
 

@@ -23,6 +23,7 @@ mod info;
 mod input;
 pub mod options;
 mod output;
+mod probe;
 mod recovery;
 mod remnant;
 mod state;

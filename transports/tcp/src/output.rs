@@ -2,6 +2,8 @@
 //! How much may leave is decided in [`plan`]: RFC 5681 (congestion window), RFC 9293 3.8.6.2.1 (sender's silly window
 //! avoidance) and 3.7.4 (Nagle, in Minshall's variant).
 
+use std::ops::Range;
+
 use burstlane::congestion::Interests;
 use burstlane::net::{PathId, TxBatch, TxStop};
 use burstlane::observe::Event;
@@ -219,8 +221,15 @@ impl Tcp {
             if conn.ledger.lost_bytes() > 0 {
                 self.send_lost(cx, conn, io, path, out)?;
             }
+            let before = conn.snd_nxt();
             while let Some(plan) = self.plan(conn, io) {
                 self.send_new(cx, conn, io, path, out, plan)?;
+            }
+            if conn.has(Flag::ProbeOwed) {
+                if conn.snd_nxt() == before {
+                    self.send_tail_probe(cx, conn, io, path, out)?;
+                }
+                conn.unset(Flag::ProbeOwed);
             }
             self.consider_persist(cx, conn, io);
         }
@@ -249,23 +258,37 @@ impl Tcp {
             }
             let most = (room / segment).clamp(1, BURST_BYTES_MAX as u64 / segment) * segment;
             let Some(range) = conn.ledger.next_lost(most) else { return Ok(()) };
-            let una = conn.snd_una();
-            let data_end = una + io.tx.len() as u64;
-            let offset = (range.start - una) as usize;
-            let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
-            let plan = Plan { offset, bytes, fin: range.end > data_end };
-            let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
-            conn.ledger.on_retransmitted(range.start..end, cx.now);
+            self.send_again(cx, conn, io, path, out, range)?;
             conn.unset(Flag::RetransmitNow);
-            self.count_retransmission(conn, end - range.start);
-            let flow = cx.flow_ref();
-            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
-            let (offset, bytes) = (range.start.saturating_sub(first), (end - range.start) as usize);
-            cx.observe(|| Event::SegmentSent { flow, offset, bytes, retransmission: true });
             if conn.timer == Timer::None {
                 conn.arm_retransmit(cx.now);
             }
         }
+    }
+
+    /// Sends a part of what is outstanding once more.
+    pub(crate) fn send_again(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+        range: Range<u64>,
+    ) -> Result<(), TxStop> {
+        let una = conn.snd_una();
+        let data_end = una + io.tx.len() as u64;
+        let offset = (range.start - una) as usize;
+        let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
+        let plan = Plan { offset, bytes, fin: range.end > data_end };
+        let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
+        conn.ledger.on_retransmitted(range.start..end, cx.now);
+        self.count_retransmission(conn, end - range.start);
+        let flow = cx.flow_ref();
+        let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
+        let (offset, bytes) = (range.start.saturating_sub(first), (end - range.start) as usize);
+        cx.observe(|| Event::SegmentSent { flow, offset, bytes, retransmission: true });
+        Ok(())
     }
 
     #[inline]
@@ -292,7 +315,8 @@ impl Tcp {
             self.control_sent(cx.now, conn, end - start);
         }
         match conn.timer {
-            Timer::None => conn.arm_retransmit(cx.now),
+            // A probe waits for silence after the last segment, the retransmission timer after the first.
+            Timer::None | Timer::Probe => self.arm_answer(cx.now, conn),
             Timer::Persist => {
                 conn.rtt.clear_back_off();
                 conn.arm_retransmit(cx.now);

@@ -24,6 +24,7 @@ impl Tcp {
             if at == 0 && left < right && right <= una {
                 // RFC 2883: the first block below the ACK tells of a duplicate.
                 conn.ledger.on_duplicate_sack();
+                totals.duplicate_reported = true;
                 continue;
             }
             if left >= right || left < una || right > nxt {

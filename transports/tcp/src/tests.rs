@@ -379,3 +379,34 @@ fn loss_is_repaired_without_timeouts() {
     drop((client, server, listener));
     pair.assert_clean();
 }
+
+/// The last segments of a flight are lost, so no later ones tell of it: a probe does, within a few round trips, long
+/// before the retransmission timer (RFC 8985 7).
+#[test]
+fn a_lost_tail_is_probed_for() {
+    for lost in 1..=3_u64 {
+        let pair = Pair::new(20, &delay(10));
+        let (client, server, listener) = pair.open();
+        let mut full_sized = 0;
+        // Of the ten full segments to come, the last ones never arrive.
+        let drop_tail = move |_: Instant, passing: &Passing<'_>| {
+            full_sized += u64::from(passing.bytes.len() > 1000);
+            let is_lost = passing.bytes.len() > 1000 && (10 - lost + 1..=10).contains(&full_sized);
+            if is_lost { Fate::Lost } else { Fate::after(ms(10)) }
+        };
+        pair.ends[0].set_model(Box::new(drop_tail));
+        let started = pair.world.now();
+        let mut there = Transfer::new(&client, &server, pattern(lost, 10 * 1448));
+        let mut info = None;
+        pair.until(10, || {
+            info = client.inspect(Tcp::info).or(info.take());
+            there.step()
+        });
+        there.check();
+        let (info, took) = (info.unwrap(), pair.world.now().since(started));
+        assert!(took < ms(150), "{lost} lost: {took:?}, where a timeout alone is 200 ms");
+        assert!(info.timeouts == 0 && info.retransmits >= lost, "{lost} lost: {info:?}");
+        drop((client, server, listener));
+        pair.assert_clean();
+    }
+}

@@ -42,6 +42,7 @@ impl Tcp {
             }
             Timer::Retransmit => self.retransmit_timeout(cx, conn, io),
             Timer::Persist => self.probe_timeout(cx, conn),
+            Timer::Probe => self.probe_timer_fired(cx, conn),
             Timer::Reorder => self.reorder_timeout(cx, conn),
             Timer::FinWait => self.end(cx, conn, Close::Quietly),
         }
@@ -70,6 +71,8 @@ impl Tcp {
             return self.give_up(cx, conn, io);
         }
         conn.set(Flag::TimedOut);
+        conn.unset(Flag::ProbeOwed);
+        conn.unset(Flag::ProbeSent);
         conn.rtt.back_off();
         let timeout = conn.ledger.mark_all_lost();
         self.control_timeout(cx, conn, timeout.first);

@@ -1,0 +1,96 @@
+//! Tail loss probes (RFC 8985 7): when acknowledgements stop although something is outstanding, one segment goes out after
+//! about two round trips, so that its acknowledgement shows what was lost long before the retransmission timer would. On
+//! a path with losses, and in small windows, this is what keeps a connection from waiting for that timer.
+
+use burstlane::net::{PathId, TxBatch, TxStop};
+use burstlane::observe::Event;
+use burstlane::socket::StreamIo;
+use burstlane::time::{Duration, Instant};
+use burstlane::toolkit::Recovery;
+use burstlane::transport::{Class, Context};
+
+use crate::Tcp;
+use crate::conn::{Conn, Flag, Timer};
+use crate::established::Totals;
+
+impl Tcp {
+    /// What to wait for after data was sent or acknowledged: an answer to a probe soon, or the retransmission timer.
+    #[inline]
+    pub(crate) fn arm_answer(&self, now: Instant, conn: &mut Conn) {
+        let (timer, timeout) = match probe_timeout(conn) {
+            Some(probe) if probe < conn.rtt.rto() => (Timer::Probe, probe),
+            _ => (Timer::Retransmit, conn.rtt.rto()),
+        };
+        conn.arm(timer, now + timeout);
+    }
+
+    /// The probe timer fired (RFC 8985 7.3). One probe, then the retransmission timer.
+    pub(crate) fn probe_timer_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+        if conn.ledger.is_empty() {
+            return;
+        }
+        let flow = cx.flow_ref();
+        cx.observe(|| Event::TimerFired { flow, name: "TLP" });
+        conn.set(Flag::ProbeOwed);
+        conn.arm_retransmit(cx.now);
+        cx.want_tx(Class::Data);
+    }
+
+    /// The last segment again. (New data, which a probe prefers, has left already if there was any that the windows allow:
+    /// [`poll_data`](Self::poll) sends it first and calls this only if nothing went.)
+    pub(crate) fn send_tail_probe(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let Some(range) = conn.ledger.tail(u64::from(conn.segment_bytes())) else { return Ok(()) };
+        self.send_again(cx, conn, io, path, out, range)?;
+        conn.set(Flag::ProbeSent);
+        if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.probe_end = conn.ledger.nxt();
+        }
+        Ok(())
+    }
+
+    /// What acknowledgements say of a probe that repeated the tail (RFC 8985 7.4.2). If the probe itself mended the only
+    /// loss, nothing else shows that there was one, and the congestion window must still answer for it.
+    pub(crate) fn judge_probe(&mut self, conn: &mut Conn, totals: &mut Totals) {
+        let end = self.cold.get_at(conn.cold).map_or(0, |cold| cold.probe_end);
+        let una = conn.snd_una();
+        if una < end {
+            return;
+        }
+        if totals.duplicate_reported || totals.plain_duplicate && una == end {
+            // The original had arrived, or still will: the probe was one too many.
+            conn.unset(Flag::ProbeSent);
+        } else if una > end {
+            conn.unset(Flag::ProbeSent);
+            totals.new_episode = true;
+            totals.lost_bytes += u64::from(conn.segment_bytes());
+        }
+    }
+}
+
+/// The time after which a probe goes out (RFC 8985 7.2), or `None` if there is to be none: the peer could not say by SACK
+/// what it shows, a recovery is under way, or the last probe is still undecided.
+#[inline]
+fn probe_timeout(conn: &Conn) -> Option<Duration> {
+    let may_probe = conn.has(Flag::Sack)
+        && conn.state().can_send()
+        && !conn.has(Flag::ProbeSent)
+        && conn.ledger.recovery() == Recovery::Open
+        && conn.rtt.has_sample();
+    if !may_probe {
+        return None;
+    }
+    let alone = conn.ledger.in_flight_bytes() <= u64::from(conn.segment_bytes());
+    Some(2 * conn.rtt.smoothed() + if alone { PEER_ACK_DELAY_MAX } else { GRANULARITY })
+}
+
+/// How long a peer may hold back the acknowledgement of a lone segment: what most of them do at most (RFC 8985 7.2).
+const PEER_ACK_DELAY_MAX: Duration = Duration::from_millis(200);
+/// Two ticks of the timer wheel: a probe is not to overtake an acknowledgement that is on its way.
+const GRANULARITY: Duration = Duration::from_millis(2);
