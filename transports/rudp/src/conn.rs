@@ -174,8 +174,7 @@ impl Conn {
         if meta.ends == before || self.stage != Stage::Open {
             return;
         }
-        self.path.on_moved(meta.ends, cx.random_u64());
-        self.path.on_deadline(cx.now, self.send.rtt.rto());
+        self.path.on_moved(meta.ends, cx.random_u64(), cx.now);
         self.moved = true;
         if before.remote.ip != meta.ends.remote.ip {
             self.send.on_moved(cx.now, config);
@@ -201,7 +200,11 @@ impl Conn {
         if self.send.recheck_at <= now {
             self.send.detect_loss(now);
         }
-        self.moved |= self.path.on_deadline(now, self.send.rtt.rto());
+        if self.path.on_deadline(now) {
+            // Back to where it was. It may have waited for us there.
+            (self.moved, self.ping) = (true, true);
+            self.send.on_progress();
+        }
         if now.since(self.heard_at) >= config.idle_timeout {
             // If all but the end was acknowledged, nothing is missing but a farewell.
             let in_order = self.send.lacks_only_end() && self.recv.is_complete();

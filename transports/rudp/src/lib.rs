@@ -86,7 +86,9 @@ impl RudpConfig {
     }
 
     fn io(&self, open: bool) -> MessageIo {
-        MessageIo { open, message_bytes_max: self.message_bytes_max, ..MessageIo::default() }
+        let mut tx_limits = MessageLimits::default();
+        tx_limits.bytes_max = tx_limits.bytes_max.max(self.message_bytes_max as usize);
+        MessageIo { open, message_bytes_max: self.message_bytes_max, tx_limits, ..MessageIo::default() }
     }
 }
 

@@ -31,6 +31,7 @@ struct Proof {
     owed: bool,
     tries: u32,
     due_at: Instant,
+    patience: Duration,
 }
 
 impl PeerPath {
@@ -45,10 +46,10 @@ impl PeerPath {
     }
 
     /// A datagram newer than all others came from elsewhere: the peer has moved. `token` is random.
-    pub(crate) fn on_moved(&mut self, from: Ends, token: u64) {
+    pub(crate) fn on_moved(&mut self, from: Ends, token: u64, now: Instant) {
         let proven = self.proof.as_ref().map_or(self.ends, |proof| proof.proven);
-        let due_at = Instant::ZERO;
-        let proof = Proof { proven, token, received_bytes: 0, sent_bytes: 0, owed: true, tries: 0, due_at };
+        let (owed, tries, due_at, patience) = (true, 1, now + PATIENCE, PATIENCE);
+        let proof = Proof { proven, token, received_bytes: 0, sent_bytes: 0, owed, tries, due_at, patience };
         // Back to where it was: that is proven already, and a forged datagram from elsewhere did no harm.
         self.proof = (from != proven).then_some(proof);
         self.ends = from;
@@ -93,18 +94,21 @@ impl PeerPath {
     }
 
     /// Asks again, and gives up on an address that does not answer. True if the peer is held to be where it was before.
-    pub(crate) fn on_deadline(&mut self, now: Instant, patience: Duration) -> bool {
+    pub(crate) fn on_deadline(&mut self, now: Instant) -> bool {
         let Some(proof) = self.proof.as_mut().filter(|proof| proof.due_at <= now) else { return false };
         if proof.tries == TRIES_MAX {
             *self = Self::proven(proof.proven);
             return true;
         }
-        (proof.owed, proof.tries, proof.due_at) = (true, proof.tries + 1, now + patience);
+        proof.patience *= 2;
+        (proof.owed, proof.tries, proof.due_at) = (true, proof.tries + 1, now + proof.patience);
         false
     }
 }
 
 /// RFC 9000 8.1.
 const AMPLIFICATION: u64 = 3;
+/// Before the token is sent again, then twice as long: nothing is known of the new way (RFC 9000 8.2.4).
+const PATIENCE: Duration = Duration::from_millis(300);
 /// Times that an address is asked before it is given up.
 const TRIES_MAX: u32 = 4;

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use burstlane::addr::{Endpoint, Ip};
+use burstlane::driver::Driver;
 use burstlane::lane::{EngineId, Lane, LaneConfig};
 use burstlane::net::InterfaceConfig;
 use burstlane::socket::{Host, MessageSocket};
+use burstlane::time::Instant;
 use burstlane_rudp::{Rudp, RudpConfig};
-use burstlane_sim::{EndConfig, EndHandle, LinkConfig, LinkModel, Network, StandardLink, World};
+use burstlane_sim::{EndConfig, EndHandle, LinkConfig, LinkModel, Network, Node, SimDriver, StandardLink, World};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -31,7 +33,22 @@ impl Pair {
 
     pub fn with_models(seed: u64, config: &RudpConfig, there: Box<dyn LinkModel>, back: Box<dyn LinkModel>) -> Self {
         let world = World::new(Network::new());
-        let (a, b) = world.network().link(EndConfig::host(1), EndConfig::host(2), there, back);
+        let ends = world.network().link(EndConfig::host(1), EndConfig::host(2), there, back);
+        Self::with_ends(seed, config, world, ends.into())
+    }
+
+    /// The link leads through somebody who may do anything with the frames.
+    pub fn through(seed: u64, config: &RudpConfig, link: &LinkConfig, hand: impl Hand + 'static) -> Self {
+        let world = World::new(Network::new());
+        let model = |n| StandardLink::boxed(link.clone(), 2 * seed + n).unwrap();
+        let (a, near) = world.network().link(EndConfig::host(1), EndConfig::host(9), model(0), model(1));
+        let ideal = || StandardLink::boxed(LinkConfig::default(), 0).unwrap();
+        let (far, b) = world.network().link(EndConfig::host(9), EndConfig::host(2), ideal(), ideal());
+        world.add(Middle { ends: [near, far], hand: Box::new(hand) });
+        Self::with_ends(seed, config, world, [a, b])
+    }
+
+    fn with_ends(seed: u64, config: &RudpConfig, world: World, [a, b]: [SimDriver; 2]) -> Self {
         let ends = [a.handle(), b.handle()];
         let host = |driver, n: u8| {
             let mut lane = Lane::new(LaneConfig::seeded(seed << 8 | u64::from(n)));
@@ -49,14 +66,17 @@ impl Pair {
     pub fn talk(&self, says: [Vec<Vec<u8>>; 2]) -> [Shared; 2] {
         let [left, right] = &self.hosts;
         let [client, server] = says.map(Talker::shared);
-        let listener = right.listen(self.engines[1], SERVER, 4).unwrap();
+        let mut listener = Some(right.listen(self.engines[1], SERVER, 4).unwrap());
         client.borrow_mut().socket = Some(left.connect_messages(self.engines[0], SERVER).unwrap());
         let talker = client.clone();
         self.world.add_app(left, move |_| talker.borrow_mut().turn());
         let talker = server.clone();
         self.world.add_app(right, move |_| {
             let mut talker = talker.borrow_mut();
-            if talker.socket.is_none() && !talker.gone {
+            if talker.gone {
+                listener = None;
+            }
+            if let (Some(listener), None) = (&listener, &talker.socket) {
                 talker.socket = listener.accept_messages();
             }
             talker.turn()
@@ -141,6 +161,63 @@ impl Talker {
         }
         active
     }
+}
+
+/// What a frame from one side (0: the client's) becomes: frames, each to a side. The bytes begin with Ethernet.
+pub trait Hand: FnMut(Instant, usize, Vec<u8>, &mut Vec<(usize, Vec<u8>)>) {}
+impl<F: FnMut(Instant, usize, Vec<u8>, &mut Vec<(usize, Vec<u8>)>)> Hand for F {}
+
+struct Middle {
+    ends: [SimDriver; 2],
+    hand: Box<dyn Hand>,
+}
+
+impl Node for Middle {
+    fn turn(&mut self, now: Instant) -> bool {
+        let mut out = vec![];
+        let mut any = false;
+        for side in 0..2 {
+            let mut frames = vec![];
+            self.ends[side].rx_burst(&mut frames, 64).unwrap();
+            for frame in frames {
+                any = true;
+                (self.hand)(now, side, frame.bytes().to_vec(), &mut out);
+            }
+        }
+        for (side, bytes) in out {
+            let end = &mut self.ends[side];
+            let mut frame = end.pool().alloc().unwrap();
+            assert!(frame.extend_from_slice(&bytes));
+            end.tx_burst(&mut vec![frame]).unwrap();
+        }
+        any
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// Where in a frame a datagram of RUDP over IPv4 begins, if it is one.
+pub const PAYLOAD: usize = 14 + 20 + 8;
+
+pub fn is_udp(frame: &[u8]) -> bool {
+    frame.len() > PAYLOAD && frame[12..14] == [8, 0] && frame[14] == 0x45 && frame[23] == 17
+}
+
+/// Changes an end of a datagram (0: the source, 1: the destination), and mends the checksums.
+pub fn readdress(frame: &mut [u8], end: usize, ip: Option<[u8; 4]>, port: Option<u16>) {
+    if let Some(ip) = ip {
+        frame[26 + 4 * end..][..4].copy_from_slice(&ip);
+    }
+    if let Some(port) = port {
+        frame[34 + 2 * end..][..2].copy_from_slice(&port.to_be_bytes());
+    }
+    frame[40..42].fill(0); // UDP over IPv4 may do without
+    frame[24..26].fill(0);
+    let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// Messages of random sizes, most small, some large, some empty.
