@@ -24,7 +24,11 @@ use crate::term::{self, Style};
 pub fn run(args: &QuickstartArgs) -> Result<u8, Problem> {
     let seed = args.seed.unwrap_or(DEFAULT_SEED);
     let dir = args.out.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
-    fs::create_dir_all(&dir).map_err(|e| Problem::new(format!("cannot make {}", dir.display())).cause(e))?;
+    fs::create_dir_all(&dir).map_err(|e| {
+        Problem::new(format!("cannot make the directory {}", dir.display()))
+            .cause(e)
+            .next("burstlane --out DIR   (another place for the files)")
+    })?;
     let style = Style::stdout();
     let conditions = format!("{}, seed {seed}", link_in_words(&link()));
     term::print(format_args!("{}: two hosts in memory, {conditions}\n\n", style.bold("Burstlane")));
