@@ -47,9 +47,7 @@ impl Tcp {
         conn.transition(cx, State::TimeWait);
         conn.disarm();
         conn.delayed_ack_at = Instant::NEVER;
-        if conn.has(Flag::AckNow) {
-            cx.want_tx(Class::Ack);
-        } else {
+        if !conn.has(Flag::AckNow) {
             self.retire(cx, conn);
         }
     }

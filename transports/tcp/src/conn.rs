@@ -13,7 +13,7 @@
 use burstlane::socket::StreamIo;
 use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::{Reassembly, RttEstimator, SentLedger, SeqNum};
-use burstlane::transport::{Class, Context};
+use burstlane::transport::Context;
 
 use crate::Tcp;
 use crate::state::State;
@@ -257,11 +257,12 @@ impl Conn {
         u32::from(self.snd_wnd_max.max(1)) << self.snd_scale()
     }
 
-    /// Owes an acknowledgement in this turn. One that carries data will do.
+    /// Owes an acknowledgement in this turn. Whether one without data is needed is decided when the application ran
+    /// (`settle`): data that leaves carries it.
     #[inline]
     pub(crate) fn ack_now(&mut self, cx: &mut Context<'_, Tcp>) {
         self.set(Flag::AckNow);
-        cx.want_tx(Class::Ack);
+        cx.request_settle();
     }
 
     #[inline]

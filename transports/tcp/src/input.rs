@@ -5,7 +5,7 @@ use burstlane::frame::Frame;
 use burstlane::net::DropReason;
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::toolkit::SeqNum;
-use burstlane::transport::{Class, Context, FlowError};
+use burstlane::transport::{Context, FlowError};
 
 use crate::answer::AnswerKind;
 use crate::conn::{Conn, Flag, Timer};
@@ -233,8 +233,6 @@ impl Tcp {
             }
             State::Closing => {
                 self.enter_time_wait(cx, conn);
-                // The peer has its ACK already, unless it is owed; the remnant answers anything more.
-                conn.ack_now(cx);
                 false
             }
             State::LastAck => {
@@ -336,7 +334,6 @@ impl Tcp {
         if conn.state() == State::Closing && conn.has(Flag::FinSent) && conn.ledger.is_empty() {
             self.enter_time_wait(cx, conn);
         }
-        cx.want_tx(Class::Ack);
     }
 }
 

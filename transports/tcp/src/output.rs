@@ -86,6 +86,9 @@ impl Tcp {
             State::FinWait2 | State::TimeWait | State::Closed => {}
         }
         conn.unset(Flag::ControlOwed);
+        if conn.has(Flag::AckNow) {
+            cx.want_tx(Class::Ack);
+        }
         Ok(())
     }
 
@@ -173,11 +176,6 @@ impl Tcp {
         if !conn.has(Flag::AckNow) {
             return Ok(());
         }
-        // Data that leaves in this turn carries it.
-        if conn.duplicates_owed == 0 && self.plan(conn, io).is_some() {
-            cx.want_tx(Class::Data);
-            return Ok(());
-        }
         self.send_ack(cx, conn, io, path, out)
     }
 
@@ -222,7 +220,11 @@ impl Tcp {
                 self.send_lost(cx, conn, io, path, out)?;
             }
             let before = conn.snd_nxt();
-            while let Some(plan) = self.plan(conn, io) {
+            while conn.has_unsent(io) {
+                let Some(plan) = self.plan(conn, io) else {
+                    self.consider_persist(cx, conn);
+                    break;
+                };
                 self.send_new(cx, conn, io, path, out, plan)?;
             }
             if conn.has(Flag::ProbeOwed) {
@@ -231,9 +233,8 @@ impl Tcp {
                 }
                 conn.unset(Flag::ProbeOwed);
             }
-            self.consider_persist(cx, conn, io);
         }
-        // Planned to go with data that then did not.
+        // It was to go with data, and none went.
         if conn.has(Flag::AckNow) {
             self.send_ack(cx, conn, io, path, out)?;
         }
@@ -450,8 +451,8 @@ impl Tcp {
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
-    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
-        if conn.ledger.is_empty() && conn.timer != Timer::Persist && conn.has_unsent(io) {
+    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+        if conn.ledger.is_empty() && conn.timer != Timer::Persist {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }
     }

@@ -7,7 +7,7 @@ use burstlane::net::DropReason;
 use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
 use burstlane::time::Instant;
-use burstlane::toolkit::ReassemblyLimits;
+use burstlane::toolkit::{ReassemblyLimits, Recovery};
 use burstlane::transport::Context;
 
 use crate::Tcp;
@@ -58,8 +58,12 @@ impl Tcp {
     }
 
     /// Looks for losses after the acknowledgements of a run, and when the reordering timer fires.
+    #[inline]
     pub(crate) fn detect_loss(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &mut Totals) {
-        if conn.has(Flag::Sack) {
+        // Without a SACK or a loss, everything acknowledged was sent before everything that is not: nothing was overtaken.
+        let disorder =
+            conn.ledger.sacked_bytes() > 0 || conn.ledger.recovery() != Recovery::Open || conn.timer == Timer::Reorder;
+        if conn.has(Flag::Sack) && disorder {
             let segment = conn.segment_bytes();
             let loss = conn.ledger.detect_loss(cx.now, &conn.rtt, segment);
             totals.lost_bytes += loss.bytes;

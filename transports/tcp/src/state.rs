@@ -87,21 +87,31 @@ impl State {
     /// (reset, abort, timeout), and to both FIN states at once.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
-        use State::*;
-        match (self, next) {
-            (Closed, _) => false,
-            (_, Closed) => true,
-            (SynSent, SynReceived | Established)
-            | (SynReceived, Established | FinWait1 | CloseWait)
-            | (Established, FinWait1 | CloseWait)
-            | (FinWait1, FinWait2 | Closing | TimeWait)
-            | (FinWait2, TimeWait)
-            | (CloseWait, LastAck)
-            | (Closing, TimeWait) => true,
-            (
-                SynSent | SynReceived | Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck | TimeWait,
-                _,
-            ) => false,
+        self.edges() >> next as u8 & 1 == 1
+    }
+
+    /// The states that may follow, as bits.
+    const fn edges(self) -> u16 {
+        const fn set(states: &[State]) -> u16 {
+            let (mut bits, mut at) = (1 << State::Closed as u8, 0);
+            while at < states.len() {
+                if let Some((_, [state, ..])) = states.split_at_checked(at) {
+                    bits |= 1 << *state as u8;
+                }
+                at += 1;
+            }
+            bits
+        }
+        match self {
+            Self::SynSent => const { set(&[Self::SynReceived, Self::Established]) },
+            Self::SynReceived => const { set(&[Self::Established, Self::FinWait1, Self::CloseWait]) },
+            Self::Established => const { set(&[Self::FinWait1, Self::CloseWait]) },
+            Self::FinWait1 => const { set(&[Self::FinWait2, Self::Closing, Self::TimeWait]) },
+            Self::FinWait2 => const { set(&[Self::TimeWait]) },
+            Self::CloseWait => const { set(&[Self::LastAck]) },
+            Self::Closing => const { set(&[Self::TimeWait]) },
+            Self::LastAck | Self::TimeWait => const { set(&[]) },
+            Self::Closed => 0,
         }
     }
 }

@@ -152,10 +152,12 @@ impl Tcp {
         }
     }
 
-    /// After the application ran: an acknowledgement that no reply carried waits for its time.
+    /// After the application ran: an acknowledgement that no reply carries leaves by itself, or waits for its time.
     #[inline]
     pub(crate) fn settle_ack(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
-        if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
+        if conn.has(Flag::AckNow) {
+            cx.want_tx(Class::Ack);
+        } else if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
             conn.delayed_ack_at = cx.now + self.config.delayed_ack_timeout;
             conn.set_deadline(cx);
         }
