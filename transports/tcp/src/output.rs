@@ -63,6 +63,10 @@ impl Tcp {
             Err(TxStop::TooBig { .. }) => TxStatus::More,
             Err(TxStop::NoPath) => TxStatus::Idle,
         };
+        // A flow on a ready list is not asked to settle: what it did not send now is decided here.
+        if class != Class::Ack {
+            self.settle_ack(cx, conn);
+        }
         conn.set_deadline(cx);
         status
     }
@@ -86,9 +90,6 @@ impl Tcp {
             State::FinWait2 | State::TimeWait | State::Closed => {}
         }
         conn.unset(Flag::ControlOwed);
-        if conn.has(Flag::AckNow) {
-            cx.want_tx(Class::Ack);
-        }
         Ok(())
     }
 
