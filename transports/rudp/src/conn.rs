@@ -314,7 +314,7 @@ impl Conn {
         let sent = match class {
             Class::Control if self.owes_control() => self.send_bare(cx, config, io, out),
             Class::Ack if self.recv.urgent => self.send_bare(cx, config, io, out),
-            Class::Control | Class::Ack => Ok(()),
+            Class::Control | Class::Ack => Ok(TxStatus::Idle),
             Class::Data => self.send_stream(cx, config, io, payload_max, out),
         };
         self.finish_if_done(cx, config);
@@ -326,8 +326,9 @@ impl Conn {
         }
         self.set_deadline(cx, config);
         match sent {
+            Ok(status) => status,
             // Too big: the timers try again, when the path is another.
-            Ok(()) | Err(TxStop::Unresolved | TxStop::TooBig { .. }) => TxStatus::Idle,
+            Err(TxStop::Unresolved | TxStop::TooBig { .. }) => TxStatus::Idle,
             Err(TxStop::Full | TxStop::NoMemory) => TxStatus::More,
             Err(TxStop::NoPath) => {
                 self.moved = true;
@@ -343,7 +344,7 @@ impl Conn {
         config: &RudpConfig,
         io: &MessageIo,
         out: &mut TxBatch<'_>,
-    ) -> Result<(), TxStop> {
+    ) -> Result<TxStatus, TxStop> {
         let (mut prefix, granted) = self.prefix(cx, config, io);
         if self.ping {
             prefix.frame(&Frame::Ping);
@@ -353,7 +354,7 @@ impl Conn {
         }
         let path = cx.path().ok_or(TxStop::NoPath)?;
         if prefix.bytes().len() > self.path.allowance_bytes() {
-            return Ok(());
+            return Ok(TxStatus::Idle);
         }
         out.segments(path, &tx_info(self.path.ends), prefix.bytes(), &[], 1, |_, _| ())?;
         (self.pinged, self.ping) = (self.pinged || self.ping, false);
@@ -361,7 +362,7 @@ impl Conn {
         if let Some(error) = self.reset {
             cx.close(error);
         }
-        Ok(())
+        Ok(TxStatus::Idle)
     }
 
     /// As much of the stream as the windows, the path's proof and the device allow.
@@ -372,7 +373,7 @@ impl Conn {
         io: &MessageIo,
         payload_max: usize,
         out: &mut TxBatch<'_>,
-    ) -> Result<(), TxStop> {
+    ) -> Result<TxStatus, TxStop> {
         let path = cx.path().ok_or(TxStop::NoPath)?;
         while self.stage != Stage::Opening
             && let Some(mut piece) = self.send.next_piece()
@@ -383,10 +384,15 @@ impl Conn {
             let prefix = prefix.bytes();
             let segment_bytes = payload_max.saturating_sub(prefix.len()).max(1);
             let allowance = self.path.allowance_bytes().checked_sub(prefix.len());
-            let Some(allowance) = allowance.filter(|bytes| *bytes > 0) else { return Ok(()) };
+            let Some(allowance) = allowance.filter(|bytes| *bytes > 0) else { return Ok(TxStatus::Idle) };
+            match self.send.paced(cx.now) {
+                Ok(bytes) => piece.range.end = piece.range.end.min(offset.saturating_add(bytes)),
+                Err(at) => return Ok(TxStatus::PacedUntil(at)),
+            }
             if !self.path.is_proven() {
                 piece.range.end = piece.range.end.min(offset + allowance.min(segment_bytes) as u64);
             }
+            let piece = self.send.in_full_datagrams(piece, segment_bytes as u64);
             self.send.on_resume(cx.now);
             let (slices, bytes, end) = self.send.bytes(cx.mem, &piece);
             let mut datagrams = 0;
@@ -402,7 +408,7 @@ impl Conn {
                 return Err(TxStop::Full);
             }
         }
-        Ok(())
+        Ok(TxStatus::Idle)
     }
 
     fn on_stream_sent(&mut self, cx: &mut Context<'_, Rudp>, piece: &Piece, units: u64) {

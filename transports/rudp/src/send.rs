@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use burstlane::congestion::{AckSample, CongestionEvent, Controller};
 use burstlane::socket::MessageIo;
 use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::{Mem, RttEstimator, SendBuffer, SentLedger};
+use burstlane::toolkit::{Mem, Pacer, RttEstimator, SendBuffer, SentLedger};
 use burstlane::transport::FlowError;
 
 use crate::RudpConfig;
@@ -28,6 +28,7 @@ pub(crate) struct SendSide {
     pub(crate) sent: SentLedger,
     pub(crate) rtt: RttEstimator,
     pub(crate) controller: Box<dyn Controller>,
+    pacer: Pacer,
     /// Payload bytes of a full datagram.
     segment_bytes: u32,
     /// Timeouts since the peer last made progress.
@@ -63,6 +64,7 @@ impl SendSide {
             sent: SentLedger::new(0),
             rtt: RttEstimator::new(&config.rto),
             controller: config.controller.clone(),
+            pacer: Pacer::new(),
             segment_bytes: 0,
             tries: 0,
             retry_at: Instant::NEVER,
@@ -159,6 +161,24 @@ impl SendSide {
         (start < stop).then_some(Piece { range: start..stop, again: false })
     }
 
+    /// A piece without a remainder that would be a small datagram, if there is more to send: a window that grows by odd
+    /// bytes would else be filled with them.
+    pub(crate) fn in_full_datagrams(&self, mut piece: Piece, segment_bytes: u64) -> Piece {
+        let bytes = piece.range.end - piece.range.start;
+        if !piece.again && piece.range.end < self.written && bytes > segment_bytes {
+            piece.range.end -= bytes % segment_bytes;
+        }
+        piece
+    }
+
+    /// When the controller's rate lets more go, if not now, and otherwise how much at once.
+    pub(crate) fn paced(&self, now: Instant) -> Result<u64, Instant> {
+        let Some(rate) = self.controller.pacing_rate() else { return Ok(u64::MAX) };
+        let quantum = self.controller.send_quantum();
+        let at = self.pacer.next_send_at(now, rate, quantum);
+        if at > now { Err(at) } else { Ok(quantum.max(1)) }
+    }
+
     /// The bytes of a piece, in parts, how many they are, and whether the stream ends with them. Less than the piece if
     /// that lies in too many parts.
     pub(crate) fn bytes<'m>(
@@ -184,6 +204,9 @@ impl SendSide {
         }
         self.probe = false;
         self.last_sent_at = now;
+        if let Some(rate) = self.controller.pacing_rate() {
+            self.pacer.on_sent(now, units, rate);
+        }
         self.controller.on_sent(now, units, self.sent.in_flight_bytes());
     }
 
@@ -279,7 +302,7 @@ impl SendSide {
 
     /// How long to wait for an answer: first for a tail probe (RFC 8985 7.2), then for the timeout.
     pub(crate) fn patience(&self, config: &RudpConfig) -> Duration {
-        let rto = self.rtt.rto();
+        let rto = self.rtt.rto().min(PATIENCE_MAX);
         if self.tries > 0 || !self.rtt.has_sample() {
             return rto;
         }
@@ -312,5 +335,8 @@ impl SendSide {
 
 /// Bytes moved from a message to the stream at a time.
 const COPY_BYTES: usize = 2048;
+/// Deviation: RFC 6298 2.5 lets the timeout grow to a minute and more. What is asked every six seconds is one datagram, and
+/// within the time in which a peer is held for gone it must not be asked too rarely.
+const PATIENCE_MAX: Duration = Duration::from_secs(6);
 /// Both ends' timers tick in milliseconds.
 const TIMER_SLACK: Duration = Duration::from_millis(2);

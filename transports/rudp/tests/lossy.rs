@@ -5,7 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use burstlane_sim::LinkConfig;
+use burstlane::congestion::{Controller, Cubic, NewReno};
+use burstlane::time::Instant;
+use burstlane_rudp::RudpConfig;
+use burstlane_sim::{LinkConfig, StandardLink};
 use common::{Pair, messages};
 
 fn exchange(seed: u64, link: &LinkConfig, bytes: [usize; 2]) {
@@ -31,6 +34,34 @@ fn exchange(seed: u64, link: &LinkConfig, bytes: [usize; 2]) {
 fn messages_arrive_over_a_perfect_link() {
     exchange(1, &LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() }, [1_000_000, 300_000]);
     exchange(2, &LinkConfig::default(), [0, 0]);
+}
+
+#[test]
+fn every_controller_fills_the_link() {
+    for controller in [
+        Box::new(NewReno::new()) as Box<dyn Controller>,
+        Box::new(NewReno::paced()),
+        Box::new(Cubic::new()),
+        Box::new(Cubic::paced()),
+    ] {
+        let config = RudpConfig { controller, ..RudpConfig::default() };
+        let link = LinkConfig {
+            rate_bits_per_s: Some(50_000_000),
+            queue_bytes_max: Some(256 << 10),
+            delay: Duration::from_millis(10),
+            ..LinkConfig::default()
+        };
+        let model = || StandardLink::boxed(link.clone(), 1).unwrap();
+        let pair = Pair::with_models(1, &config, model(), model());
+        let [client, server] = pair.talk([messages(1, 4_000_000), vec![]]);
+        pair.world.run_until(Duration::from_secs(600), || server.borrow().peer_ended).unwrap();
+        assert!(server.borrow().heard == client.borrow().to_say);
+        let bytes: usize = client.borrow().to_say.iter().map(Vec::len).sum();
+        let rate = bytes as f64 * 8.0 / pair.world.now().since(Instant::ZERO).as_secs_f64() / 50e6;
+        let sent = pair.ends[0].sent();
+        assert!(rate > 0.7, "{:?} reaches {rate:.2} of the link's rate", config.controller);
+        assert!((sent.sent as usize) < bytes / 1200, "{} frames for {bytes} bytes", sent.sent);
+    }
 }
 
 #[test]
