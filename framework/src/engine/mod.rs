@@ -21,6 +21,9 @@ pub(crate) use flow::Head;
 pub use listen::PortId;
 pub(crate) use local::Local;
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::task::Waker;
 

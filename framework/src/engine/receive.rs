@@ -2,7 +2,8 @@
 //!
 //! Packets that nobody knows are decided in the order of arrival and looked up *again* first, because an earlier packet of
 //! the same burst may have made their flow. What is left of a run whose flow ended is judged anew, too. So a burst has
-//! the effect of its packets coming one by one.
+//! the effect of its packets coming one by one. (But for order between keys: what falls to a less specific key, because
+//! the flow that had the exact one ended in this burst, comes behind that key's own packets.)
 
 use super::core::Core;
 use super::demux::Place;

@@ -415,6 +415,12 @@ impl Net {
         all.into_iter().flatten().min()
     }
 
+    /// Paths that somebody holds.
+    #[cfg(test)]
+    pub(crate) fn held_paths(&self) -> usize {
+        self.paths.held()
+    }
+
     /// Drops, by reason.
     #[must_use]
     pub fn counters(&self) -> &Counters {

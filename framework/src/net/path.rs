@@ -182,6 +182,11 @@ impl Paths {
         self.get(id).is_some_and(|path| path.holds > 0)
     }
 
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.entries.iter().filter(|path| path.holds > 0).count()
+    }
+
     /// Believes a smaller MTU for ten minutes.
     pub(crate) fn lower_mtu(&mut self, id: PathId, mtu: u32, now: Instant) {
         let Some(path) = self.get_mut(id) else { return };
