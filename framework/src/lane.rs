@@ -60,17 +60,6 @@ impl LaneConfig {
             net: NetConfig::default(),
         }
     }
-
-    /// A lane with secrets from the operating system: for real networks.
-    ///
-    /// # Errors
-    /// If the operating system gives no random bytes.
-    pub fn from_entropy() -> std::io::Result<Self> {
-        use rand_core::TryRngCore;
-        let mut seed = [0; 32];
-        rand_core::OsRng.try_fill_bytes(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-        Ok(Self { seed, ..Self::seeded(0) })
-    }
 }
 
 /// Which engine of a lane, and its transport.

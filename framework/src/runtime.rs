@@ -1,10 +1,14 @@
-//! Drives a host by the real clock. Idle is adaptive: after a turn with nothing to do it sleeps on the device until the
+//! The real world: a host driven by a real clock, and secrets from the operating system. Nothing else in the framework
+//! knows what time it is or draws what does not follow from a seed. Idle is adaptive: after a turn with nothing to do it sleeps on the device until the
 //! next deadline, so an idle program uses no core.
 
 use std::io;
 use std::time::Duration;
 
+use rand_core::TryRngCore;
+
 use crate::driver::DriverError;
+use crate::lane::LaneConfig;
 use crate::socket::{Host, Pump};
 use crate::time::Instant;
 
@@ -58,6 +62,18 @@ impl RealTime {
             }
             other => other,
         }
+    }
+}
+
+impl LaneConfig {
+    /// A lane with secrets from the operating system: for real networks.
+    ///
+    /// # Errors
+    /// If the operating system gives no random bytes.
+    pub fn from_entropy() -> io::Result<Self> {
+        let mut seed = [0; 32];
+        rand_core::OsRng.try_fill_bytes(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self { seed, ..Self::seeded(0) })
     }
 }
 

@@ -209,7 +209,7 @@ pub trait Transport: Sized + 'static {
     }
 }
 
-/// The three transmit lists of a lane, served in this order (mTCP's control, ACK and data lists). The first two are
+/// The three transmit lists of a lane, served in this order: control, acknowledgements, data. The first two are
 /// bounded per turn, so that none starves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
