@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use burstlane::addr::{Endpoint, Ip};
 use burstlane::driver::Driver;
-use burstlane::frame::FramePool;
+use burstlane::frame::{FramePool, PoolConfig};
 use burstlane::lane::{EngineId, Lane, LaneConfig};
-use burstlane::net::InterfaceConfig;
+use burstlane::net::{InterfaceConfig, NetConfig};
 use burstlane::observe::Capture;
 use burstlane::socket::Host;
 use burstlane::transport::Transport;
@@ -46,9 +46,9 @@ impl HostsConfig {
         Self {
             seed,
             links: [link.clone(), link],
-            ends: [EndConfig::host(1), EndConfig::host(2)],
+            ends: [1, 2].map(|n| EndConfig { pool: SMALL_POOL, ..EndConfig::host(n) }),
             late: [None, None],
-            lane: LaneConfig::seeded(0),
+            lane: small_lane(0),
             is_v6: false,
         }
     }
@@ -273,6 +273,16 @@ impl Hosts {
         }
     }
 }
+
+/// A lane that costs little to make, because worlds are made by the thousand: its own loopback has few frames.
+#[must_use]
+pub fn small_lane(seed: u64) -> LaneConfig {
+    let net = NetConfig { loopback_frames: 8, ..NetConfig::default() };
+    LaneConfig { net, ..LaneConfig::seeded(seed) }
+}
+
+/// Packet memory of a host, for the same reason.
+const SMALL_POOL: PoolConfig = PoolConfig { slots: 512, slot_bytes: 2048, headroom: 128 };
 
 /// How long a flow or a remnant may outlive its application, in virtual time.
 const QUIESCENCE_MAX: Duration = Duration::from_secs(3600);

@@ -14,6 +14,7 @@
 pub mod face;
 pub mod hosts;
 pub mod link;
+pub mod packets;
 pub mod pattern;
 pub mod transfer;
 
