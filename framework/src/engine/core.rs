@@ -313,7 +313,7 @@ impl<T: Transport> Core<T> {
                 }
                 error
             }
-            End::Retired(remnant, until) => {
+            End::Retired(remnant, until, error) => {
                 // The remnant takes over the flow's hold on its path and its UDP port.
                 self.local.demux.remove(&key);
                 if !self.park(key, remnant, until, (path, udp_port), None) {
@@ -322,7 +322,7 @@ impl<T: Transport> Core<T> {
                         net.release(path);
                     }
                 }
-                None
+                error
             }
         };
         let engine = self.local.index.0;

@@ -101,8 +101,8 @@ impl<T: Transport> LaneCx<'_, T> {
 pub enum End<T: Transport> {
     /// Over. The error, if any, is what the application reads.
     Closed(Option<FlowError>),
-    /// Over for the application, in good order; what is left stays under the flow's first key until then.
-    Retired(T::Remnant, Instant),
+    /// Over for the application, with an error or in good order; what is left stays under the flow's first key until then.
+    Retired(T::Remnant, Instant, Option<FlowError>),
 }
 
 /// One flow and its lane. Derefs to [`LaneCx`].
@@ -225,7 +225,13 @@ impl<T: Transport> Context<'_, T> {
 
     /// The flow is over in good order, and leaves a remnant under its first key.
     pub fn retire(&mut self, remnant: T::Remnant, until: Instant) {
-        self.end = Some(End::Retired(remnant, until));
+        self.end = Some(End::Retired(remnant, until, None));
+    }
+
+    /// The flow is over by an error, which the application reads, and leaves a remnant as [`retire`](Self::retire) does: one
+    /// that tells the peer, or keeps a late duplicate from opening the flow once more.
+    pub fn retire_failed(&mut self, remnant: T::Remnant, until: Instant, error: FlowError) {
+        self.end = Some(End::Retired(remnant, until, Some(error)));
     }
 
     /// Whether `close` or `retire` was called.

@@ -35,7 +35,7 @@ pub struct Conn {
     /// The peer's token, to be sent back.
     response: Option<u64>,
     /// The end, without order: the peer is told, then it is over.
-    reset: Option<Option<FlowError>>,
+    reset: Option<FlowError>,
     neighbour_failures: u32,
     /// When the peer's half is given up, after the application let go and our half is done.
     leave_at: Instant,
@@ -211,7 +211,7 @@ impl Conn {
             return cx.close((!in_order).then_some(FlowError::TimedOut));
         }
         if self.leave_at <= now {
-            self.reset = Some(None);
+            self.reset = Some(FlowError::Aborted); // nobody reads it
         }
         if self.heard_at + config.keep_alive <= now && !self.is_expecting() {
             self.ping = true;
@@ -279,14 +279,22 @@ impl Conn {
             self.recv.urgent = true;
             return;
         }
-        let remnant = Remnant { peer_cid: self.peer_cid, number: self.number, upto: self.recv.upto() };
-        cx.retire(remnant, cx.now + config.linger);
+        cx.retire(self.remnant(Some(self.recv.upto())), cx.now + config.linger);
+    }
+
+    /// Ends the connection without order.
+    pub(crate) fn fail(&self, cx: &mut Context<'_, Rudp>, config: &RudpConfig, error: FlowError) {
+        cx.retire_failed(self.remnant(None), cx.now + config.linger, error);
+    }
+
+    fn remnant(&self, upto: Option<u64>) -> Remnant {
+        Remnant { peer_cid: self.peer_cid, number: self.number, upto }
     }
 
     /// The application ended it: the peer is told.
-    pub(crate) fn abort(&mut self, cx: &mut Context<'_, Rudp>, error: Option<FlowError>) {
+    pub(crate) fn abort(&mut self, cx: &mut Context<'_, Rudp>, error: FlowError) {
         if self.is_opening() {
-            return cx.close(error);
+            return cx.close(Some(error));
         }
         self.reset = Some(error);
     }
@@ -360,7 +368,7 @@ impl Conn {
         (self.pinged, self.ping) = (self.pinged || self.ping, false);
         self.on_left(prefix.bytes().len(), 1, granted);
         if let Some(error) = self.reset {
-            cx.close(error);
+            self.fail(cx, config, error);
         }
         Ok(TxStatus::Idle)
     }

@@ -59,7 +59,7 @@ pub struct RudpConfig {
     pub keep_alive: Duration,
     /// After so much silence it is held for gone. Longer than `keep_alive`.
     pub idle_timeout: Duration,
-    /// How long a closed connection answers a peer that missed the end.
+    /// How long a connection that is over answers a peer that missed the end, and ignores late duplicates.
     pub linger: Duration,
 }
 
@@ -120,12 +120,14 @@ pub struct Meta {
     bytes: usize,
 }
 
-/// What is left of a connection that both sides have closed: it acknowledges what the peer repeats.
+/// What is left of a connection that is over: it answers what the peer repeats, and keeps late duplicates of the first
+/// datagrams from opening it again.
 #[derive(Debug)]
 pub struct Remnant {
     peer_cid: u64,
     number: u64,
-    upto: u64,
+    /// What it acknowledges; `None` if the connection ended without order, which it then says.
+    upto: Option<u64>,
 }
 
 struct Answer {
@@ -222,7 +224,10 @@ impl Transport for Rudp {
         let RemnantInput::Packet(&Meta { header, ends, .. }, _) = input else { return Verdict::Gone };
         if header.eliciting && header.cid != 0 {
             let mut datagram = Builder::new(remnant.peer_cid, remnant.number);
-            datagram.ack(header.number, 0, remnant.upto, 0, std::iter::empty());
+            match remnant.upto {
+                Some(upto) => datagram.ack(header.number, 0, upto, 0, std::iter::empty()),
+                None => datagram.frame(&Frame::Reset),
+            }
             remnant.number += 1;
             let _ = self.owe(cx, Answer { ends, datagram });
         }
@@ -235,9 +240,9 @@ impl Transport for Rudp {
         while let Some(segment) = run.take() {
             if let Err(error) = conn.on_datagram(cx, config, io, &segment.meta, segment.frame, &mut acks) {
                 if error == FlowError::Reset {
-                    return cx.close(Some(error));
+                    return conn.fail(cx, config, error);
                 }
-                conn.abort(cx, Some(error));
+                conn.abort(cx, error);
                 break;
             }
         }
@@ -263,7 +268,7 @@ impl Transport for Rudp {
             AppOp::Written | AppOp::Consumed(_) => {}
             AppOp::Shutdown => io.tx_finished = true,
             AppOp::Close => (io.tx_finished, conn.recv.discards) = (true, true),
-            AppOp::Abort => conn.abort(cx, Some(FlowError::Aborted)),
+            AppOp::Abort => conn.abort(cx, FlowError::Aborted),
             AppOp::Own(never) => match never {},
         }
         self.go_on(cx, conn, io);
@@ -352,7 +357,7 @@ impl Rudp {
         match conn.recv.deliver(cx.mem, io, conn.peer(), config) {
             Ok(Ready::NONE) => {}
             Ok(ready) => cx.emit(ready),
-            Err(error) => conn.abort(cx, Some(error)),
+            Err(error) => conn.abort(cx, error),
         }
         // A window that opens may be what the peer waits for: it is to confirm that it heard.
         conn.ping |= conn.recv.urgent && !had_news;

@@ -116,6 +116,61 @@ fn an_abort_reaches_the_peer() {
 }
 
 #[test]
+fn an_abort_that_was_lost_is_repeated_when_the_peer_goes_on() {
+    let (pair, talkers) = open_pair(6, 0.0);
+    pair.ends[0].set_model(StandardLink::boxed(link(1.0), 1).unwrap());
+    talkers[0].borrow().socket.as_ref().unwrap().abort();
+    pair.world.run_for(Duration::from_millis(50)).unwrap();
+    pair.ends[0].set_model(StandardLink::boxed(link(0.0), 1).unwrap());
+    talkers[1].borrow_mut().to_say.push(b"are you there?".to_vec());
+    pair.world.network().alarm(pair.world.now() + Duration::from_millis(1));
+    pair.world.run_for(Duration::from_millis(100)).unwrap();
+    assert_eq!(talkers[1].borrow().error, Some(ErrorKind::ConnectionReset));
+    let_go(&talkers);
+    pair.check_clean("abort");
+}
+
+#[test]
+fn late_duplicates_of_the_first_datagrams_open_nothing() {
+    for aborts in [false, true] {
+        let early = Rc::new(RefCell::new(vec![]));
+        let (keep, mut replayed) = (early.clone(), false);
+        // All that the client sends in the first 100 ms comes again three seconds later.
+        let hand = move |now: Instant, side, frame: Vec<u8>, out: &mut Vec<(usize, Vec<u8>)>| {
+            if side == 0 && is_udp(&frame) && now < Instant::ZERO + Duration::from_millis(100) {
+                keep.borrow_mut().push(frame.clone());
+            }
+            if now > Instant::ZERO + SECOND * 3 && !replayed {
+                replayed = true;
+                out.extend(keep.borrow().iter().map(|frame| (1, frame.clone())));
+            }
+            out.push((1 - side, frame));
+        };
+        let pair = Pair::through(12, &RudpConfig::default(), &link(0.0), hand);
+        let [client, server] = pair.talk([messages(1, 3_000), messages(2, 3_000)]);
+        server.borrow_mut().finishes = !aborts;
+        pair.world.run_for(SECOND).unwrap();
+        assert!(server.borrow().heard == client.borrow().to_say);
+        if aborts {
+            client.borrow().socket.as_ref().unwrap().abort();
+            pair.world.run_for(SECOND).unwrap();
+        }
+        server.borrow_mut().socket = None;
+        let heard = server.borrow().heard.len();
+        // Any packet will do to let the time come.
+        let other = pair.hosts[0].connect_messages(pair.engines[0], Endpoint::new(SERVER.ip, 9)).unwrap();
+        pair.world.run_for(SECOND * 2).unwrap();
+        let last = pair.hosts[0].connect_messages(pair.engines[0], Endpoint::new(SERVER.ip, 9)).unwrap();
+        pair.world.run_for(SECOND).unwrap();
+        assert!(early.borrow().len() > 2);
+        assert!(server.borrow().socket.is_none() && server.borrow().heard.len() == heard, "opened again");
+        drop((other, last));
+        let_go(&[client, server]);
+        pair.check_clean("late");
+    }
+}
+
+#[test]
 fn connections_close_in_every_order() {
     // What each side does, and how many milliseconds after the first.
     for seed in 0..160 {

@@ -220,3 +220,40 @@ fn ports_are_taken_once_and_come_back() {
     assert_eq!(unconnected.send(b"").unwrap_err().kind(), ErrorKind::HostUnreachable);
     pair.end(vec![again, unconnected]);
 }
+
+/// Every frame and its time.
+#[derive(Clone, Default)]
+struct Log(std::rc::Rc<std::cell::RefCell<Vec<(u64, Vec<u8>)>>>);
+
+impl burstlane::observe::FrameTap for Log {
+    fn frame(
+        &mut self,
+        now: burstlane::time::Instant,
+        _: u16,
+        _: burstlane::observe::Direction,
+        bytes: &[u8],
+        _: Option<&str>,
+    ) {
+        self.0.borrow_mut().push((now.as_nanos(), bytes.to_vec()));
+    }
+}
+
+#[test]
+fn the_same_calls_give_the_same_bytes() {
+    let run = || {
+        let pair = pair(UdpConfig::default());
+        let log = Log::default();
+        pair.hosts[0].lane().set_tap(Some(Box::new(log.clone())));
+        let (server, client) = (pair.bind(1, ANY, 9), pair.bind(0, ANY, 1000));
+        for n in 0..50u8 {
+            let to = Endpoint::new(v4(2 + n % 3 * 30), 9);
+            client.send_to(&vec![n; usize::from(n) * 100], to).unwrap();
+        }
+        pair.pass(5_000);
+        assert!(!received(&server).is_empty());
+        pair.end(vec![server, client]);
+        log.0.take()
+    };
+    let first = run();
+    assert!(first.len() > 50 && first == run());
+}
