@@ -223,7 +223,9 @@ fn ports_are_taken_once_and_come_back() {
 
 /// Every frame and its time.
 #[derive(Clone, Default)]
-struct Log(std::rc::Rc<std::cell::RefCell<Vec<(u64, Vec<u8>)>>>);
+struct Log(std::rc::Rc<std::cell::RefCell<Frames>>);
+
+type Frames = Vec<(u64, Vec<u8>)>;
 
 impl burstlane::observe::FrameTap for Log {
     fn frame(
@@ -255,5 +257,6 @@ fn the_same_calls_give_the_same_bytes() {
         log.0.take()
     };
     let first = run();
-    assert!(first.len() > 50 && first == run());
+    assert!(first.len() > 17, "{} frames", first.len());
+    assert!(first == run());
 }
