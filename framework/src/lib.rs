@@ -19,6 +19,7 @@ pub mod frame;
 pub mod lane;
 pub mod net;
 pub mod observe;
+pub mod prelude;
 pub mod runtime;
 #[allow(unsafe_code)]
 pub mod simd;

@@ -1,8 +1,6 @@
-//! How to write a transport: a whole one in one short file, on the public API of `burstlane` alone.
-//!
-//! Messages both ways, reliably and in order, one per round trip, inside UDP, whose checksum finds damage. Each *item*
-//! (the opening, a message, the end) has a number, and is repeated with growing patience until it is acknowledged.
-//!
+//! How to write a transport: a whole one in one short file, on the public API of `burstlane` alone. Messages both ways,
+//! reliably and in order, one per round trip, inside UDP, whose checksum finds damage. Each *item* (the opening, a
+//! message, the end) has a number, and is repeated with growing patience until it is acknowledged.
 //! ```text
 //!  0       4         8        12         16
 //!  | kind  | session | number | expected | message...
@@ -10,15 +8,8 @@
 //! `expected` is the item that the sender waits for, which acknowledges those before. Numbers have 32 bits and not one,
 //! because networks reorder: a late duplicate must not pass for the next item.
 #![forbid(unsafe_code)]
-
+use burstlane::prelude::*;
 use std::sync::Arc;
-
-use burstlane::addr::Endpoint;
-use burstlane::net::{DropReason, Packet, TxBatch, TxInfo, TxStop};
-use burstlane::socket::{AppOp, MessageIo, Ready};
-use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::MessageLimits;
-use burstlane::transport::*;
 
 /// The protocol on one lane. It keeps nothing outside of its flows.
 pub struct StopAndWait;
@@ -27,11 +18,10 @@ pub struct StopAndWait;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(Endpoint, Endpoint, u32);
 
-/// What a packet carries: nothing, or an item. Four letters on the wire.
+/// What a packet carries: nothing, or an item.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Kind {
-    Ack = 0x53_57_2d_41,
+enum Kind {
+    Ack = 0x53_57_2d_41, // "SW-A", and so on
     Open = 0x53_57_2d_4f,
     Message = 0x53_57_2d_4d,
     End = 0x53_57_2d_45,
@@ -44,14 +34,11 @@ pub struct Meta(Key, Kind, u32, u32);
 /// What a flow keeps between two calls.
 pub struct Conn {
     key: Key,
-    /// The item under way, its number (or the next item's), and how often it was sent since the peer was heard.
-    item: Option<Kind>,
-    number: u32,
-    tries: u32,
-    /// The item that we wait for.
-    expected: u32,
-    /// Our end was acknowledged.
-    finished: bool,
+    item: Option<Kind>, // under way
+    number: u32,        // its number, or the next item's
+    tries: u32,         // how often it was sent since the peer was heard
+    expected: u32,      // the item that we wait for
+    finished: bool,     // our end was acknowledged
 }
 
 impl Transport for StopAndWait {
@@ -68,14 +55,13 @@ impl Transport for StopAndWait {
     }
 
     fn parse(&self, packet: &Packet) -> Result<Parsed<Key, Meta>, DropReason> {
-        const NOT_OURS: DropReason = DropReason("stop-and-wait: not this protocol");
         let header: &[u8; HEADER_BYTES] = packet.frame.bytes().first_chunk().ok_or(NOT_OURS)?;
-        let mut words = header.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
-        let mut word = || words.next().ok_or(NOT_OURS);
+        let &[kind, session, number, expected] = header.as_chunks().0 else { return Err(NOT_OURS) };
+        let [kind, session, number, expected] = [kind, session, number, expected].map(u32::from_be_bytes);
         let kinds = [Kind::Ack, Kind::Open, Kind::Message, Kind::End];
-        let kind = word().map(|word| kinds.into_iter().find(|kind| *kind as u32 == word))?.ok_or(NOT_OURS)?;
-        let key = Key(packet.dst, packet.src, word()?);
-        let meta = Meta(key, kind, word()?, word()?);
+        let kind = kinds.into_iter().find(|known| *known as u32 == kind).ok_or(NOT_OURS)?;
+        let key = Key(packet.dst, packet.src, session);
+        let meta = Meta(key, kind, number, expected);
         Ok(Parsed { key, meta, port: packet.dst.port, header_bytes: HEADER_BYTES as u16 })
     }
 
@@ -93,7 +79,7 @@ impl Transport for StopAndWait {
         listener: Option<&Listener>,
     ) -> Unmatched<Self> {
         match listener {
-            // Not consumed: the packet is the first of the flow's first run, which acknowledges it.
+            // Not consumed: the packet begins the flow's first run, which acknowledges it.
             Some(listener) if kind == Kind::Open && number == 0 && listener.has_room() => {
                 Unmatched::Accept { flow: opened(key, None), consumed: false }
             }
@@ -109,16 +95,14 @@ impl Transport for StopAndWait {
             if conn.item.is_some() && expected == conn.number.wrapping_add(1) {
                 conn.on_acknowledged(cx, io);
             }
-            let room = &MessageLimits::default();
             let taken = match kind {
                 Kind::Ack => continue,
                 _ if number != conn.expected || io.rx_finished => false,
-                Kind::Message => io.rx.push_frame(cx.mem, conn.key.1, 0, frame, room).is_ok(),
+                Kind::Message => io.rx.push_frame(cx.mem, conn.key.1, 0, frame, &MessageLimits::default()).is_ok(),
                 Kind::Open | Kind::End => true,
             };
             if taken {
-                conn.expected = number.wrapping_add(1);
-                io.rx_finished = kind == Kind::End;
+                (conn.expected, io.rx_finished) = (number.wrapping_add(1), kind == Kind::End);
                 cx.emit(Ready::READABLE);
             }
             cx.want_tx(Class::Ack); // also if it is old, or has no room yet: the peer is to know what we expect
@@ -193,10 +177,9 @@ impl Conn {
         cx.want_tx(Class::Data);
     }
 
-    /// When both sides have ended, the peer may still repeat its end: somebody has to answer.
     fn linger_if_over(&self, cx: &mut Context<'_, StopAndWait>, io: &MessageIo) {
         if self.finished && io.rx_finished {
-            cx.set_deadline(cx.now + LINGER);
+            cx.set_deadline(cx.now + LINGER); // the peer may still repeat its end: somebody has to answer
         }
     }
 }
@@ -207,11 +190,10 @@ fn opened(key: Key, item: Option<Kind>) -> Opened<StopAndWait> {
     Opened { key, conn, io: MessageIo { open, message_bytes_max, ..MessageIo::default() } }
 }
 
+const NOT_OURS: DropReason = DropReason("stop-and-wait: not this protocol");
 const HEADER_BYTES: usize = 16;
-/// Fits every path that IPv6 takes (RFC 8200 5: 1,280 bytes).
-const MESSAGE_BYTES_MAX: usize = 1280 - 40 - 8 - HEADER_BYTES;
-/// Before the first repetition; doubled a few times. After so many tries without any answer the peer is gone.
-const PATIENCE: Duration = Duration::from_millis(250);
-const DOUBLINGS_MAX: u32 = 4;
-const TRIES_MAX: u32 = 16;
+const MESSAGE_BYTES_MAX: usize = 1280 - 40 - 8 - HEADER_BYTES; // fits every path that IPv6 takes (RFC 8200 5)
+const PATIENCE: Duration = Duration::from_millis(250); // before the first repetition
+const DOUBLINGS_MAX: u32 = 4; // of it
+const TRIES_MAX: u32 = 16; // without any answer: the peer is gone
 const LINGER: Duration = Duration::from_secs(15); // several of the longest waits
