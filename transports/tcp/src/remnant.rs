@@ -2,7 +2,7 @@
 //! a flood of SYNs or a busy server's history costs little memory.
 
 use burstlane::time::Instant;
-use burstlane::toolkit::{FourTuple, SeqNum};
+use burstlane::toolkit::SeqNum;
 
 use crate::options::{SynOptions, Timestamps};
 use crate::wire::Header;
@@ -19,7 +19,6 @@ pub enum Remnant {
 /// Passive SYN-RECEIVED (RFC 9293 3.10.7.2).
 #[derive(Clone, Copy, Debug)]
 pub struct HalfOpen {
-    pub(crate) key: FourTuple,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
     pub(crate) offers: SynOptions,
