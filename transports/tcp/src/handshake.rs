@@ -79,10 +79,11 @@ impl Tcp {
             offers: self.common_offers(header, key.local().ip.is_v4()),
             ts_recent: header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value),
             since: cx.now,
+            until: cx.now + self.config.rto.initial_rto,
             window: header.window,
             retries: 0,
         };
-        let until = cx.now + self.config.rto.initial_rto;
+        let until = half.until;
         self.answers.push(cx.now, key, AnswerKind::SynAck(half));
         cx.want_lane_tx();
         Unmatched::Remnant { key, remnant: Remnant::HalfOpen(half), until }
@@ -136,7 +137,8 @@ impl Tcp {
         half.retries += 1;
         self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
         cx.want_lane_tx();
-        Verdict::Keep { until: cx.now + self.syn_timeout(half.retries) }
+        half.until = cx.now + self.syn_timeout(half.retries);
+        Verdict::Keep { until: half.until }
     }
 
     fn syn_timeout(&self, retries: u8) -> Duration {
@@ -153,8 +155,7 @@ impl Tcp {
         key: FourTuple,
         listener: Option<&Listener>,
     ) -> Verdict<Self> {
-        let until = half.since + self.syn_timeout(half.retries);
-        let keep = Verdict::Keep { until: until.max(cx.now) };
+        let keep = Verdict::Keep { until: half.until };
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {

@@ -26,6 +26,8 @@ pub struct HalfOpen {
     pub(crate) ts_recent: Option<u32>,
     /// When the SYN came; the first SYN-ACK left with it.
     pub(crate) since: Instant,
+    /// When the next one is due.
+    pub(crate) until: Instant,
     /// The peer's window, never scaled on a SYN.
     pub(crate) window: u16,
     /// SYN-ACKs sent again because none was answered in time.
