@@ -13,7 +13,7 @@ use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
 use crate::socket::FlowIo;
 use crate::transport::run::{Item, NO_ITEM};
 use crate::transport::{
-    Class, FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
+    FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
 };
 
 /// Reused from burst to burst: nothing here allocates once it has grown.
@@ -262,7 +262,9 @@ impl<T: Transport> Core<T> {
         packet: &Packet,
     ) -> Judged {
         let Some(mut slot) = self.remnants.take(index) else { return Judged::Done };
-        let listener = slot.port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
+        // A remnant of no listener is told of the one that would take its place.
+        let port = slot.port.or_else(|| self.listener_for(packet.dst.ip, parsed.port));
+        let listener = port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
         let verdict = self.with_lane(lane, |transport, cx| {
             let input = RemnantInput::Packet(&parsed.meta, packet);
             transport.on_remnant(cx, &mut slot.remnant, input, listener.as_ref())
@@ -284,13 +286,8 @@ impl<T: Transport> Core<T> {
                 let (key, port) = (slot.key, slot.port);
                 let path = slot.path.or_else(|| self.path_back(lane, net, packet));
                 // The flow takes its own hold on the path before the remnant lets go.
-                let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port, Some(Place::Remnant(index)));
-                match flow {
-                    Some(flow) if consumed => self.wake_flow(flow, Class::Control, 0),
-                    // Its first packet is still to come, and will say what is owed.
-                    Some(_) => {}
-                    None => self.local.demux.remove(&key),
-                }
+                self.local.demux.remove(&key);
+                let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port);
                 self.remnants.forget(index);
                 self.uncount_half_open(port);
                 if let Some(path) = slot.path {
@@ -328,7 +325,7 @@ impl<T: Transport> Core<T> {
             Unmatched::Owed => Judged::Done,
             Unmatched::Remnant { key, remnant, until } => {
                 let path = self.path_back(lane, net, packet);
-                if !self.park(key, remnant, until, (path, 0), port, None) {
+                if !self.park(key, remnant, until, (path, 0), port) {
                     self.count(lane, DropReason("engine: no room for a remnant, or its key is taken"));
                 } else if let Some(path) = path {
                     net.hold(path);
@@ -337,7 +334,7 @@ impl<T: Transport> Core<T> {
             }
             Unmatched::Accept { flow, consumed } => {
                 let path = self.path_back(lane, net, packet);
-                let flow = self.take_in(lane, net, flow, path, port, None);
+                let flow = self.take_in(lane, net, flow, path, port);
                 flow.filter(|_| !consumed).map_or(Judged::Done, Judged::Flow)
             }
             Unmatched::Deliver(flow) => Judged::Flow(flow),
@@ -352,7 +349,6 @@ impl<T: Transport> Core<T> {
         mut flow: Opened<T>,
         path: Option<PathId>,
         port: Option<PortId>,
-        successor_of: Option<Place>,
     ) -> Option<FlowId> {
         if port.is_some_and(|port| self.ports.get(port).is_none_or(|port| !port.listener.has_room())) {
             self.transport.release(&mut lane.mem, &mut flow.conn);
@@ -360,7 +356,7 @@ impl<T: Transport> Core<T> {
             self.count(lane, DropReason("engine: the listener's queue is full"));
             return None;
         }
-        match self.insert(lane, net, flow, path, port, successor_of) {
+        match self.insert(lane, net, flow, path, port) {
             Ok(flow) => {
                 if let Some(port) = port {
                     self.enqueue(flow, port);
