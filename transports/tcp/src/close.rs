@@ -178,12 +178,11 @@ impl Tcp {
         }
         match *trouble {
             Trouble::TooBig { mtu } => {
-                // What was too large is lost; it goes again in smaller pieces, without being held against the path.
+                // `fit_to_path` sees it when data is next to leave: now.
                 if conn.state().is_synchronized() {
-                    conn.ledger.mark_all_lost();
                     cx.want_tx(Class::Data);
                 }
-                TroubleAnswer::LowerMtu(mtu)
+                TroubleAnswer::LowerMtu(mtu.max(MTU_MIN))
             }
             Trouble::Unreachable(_) | Trouble::NeighbourFailed | Trouble::LinkDown
                 if conn.state() == State::SynSent =>
@@ -199,3 +198,6 @@ impl Tcp {
         }
     }
 }
+
+/// No path is believed to be narrower (RFC 1122 3.3.3): a forged error must not make us send headers for the most part.
+const MTU_MIN: u32 = 576;

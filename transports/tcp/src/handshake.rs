@@ -67,23 +67,20 @@ impl Tcp {
                 None => Unmatched::Drop(STRAY_RESET),
             };
         };
-        if !listener.has_room() {
-            return Unmatched::Drop(BACKLOG_FULL);
-        }
-        if listener.half_open >= listener.backlog.max(HALF_OPEN_MIN) {
-            return Unmatched::Drop(HALF_OPEN_FULL);
+        if let Err(reason) = check_room(listener) {
+            return Unmatched::Drop(reason);
         }
         let half = HalfOpen {
+            key,
             iss: reopened_iss.unwrap_or_else(|| self.shared.isn(cx.now, &key)),
             irs: header.seq,
             offers: self.common_offers(header, key.local().ip.is_v4()),
             ts_recent: header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value),
             since: cx.now,
-            until: cx.now + self.config.rto.initial_rto,
             window: header.window,
             retries: 0,
         };
-        let until = half.until;
+        let until = cx.now + self.config.rto.initial_rto;
         self.answers.push(cx.now, key, AnswerKind::SynAck(half));
         cx.want_lane_tx();
         Unmatched::Remnant { key, remnant: Remnant::HalfOpen(half), until }
@@ -117,28 +114,24 @@ impl Tcp {
         listener: Option<&Listener>,
     ) -> Verdict<Self> {
         match (remnant, input) {
-            (Remnant::HalfOpen(half), RemnantInput::Packet(header, packet)) => {
-                let Some(key) = wire::tuple(packet) else { return Verdict::Gone };
-                self.on_half_open(cx, half, header, key, listener)
-            }
-            (Remnant::HalfOpen(half), RemnantInput::Deadline(key)) => self.repeat_syn_ack(cx, half, *key),
+            (Remnant::HalfOpen(half), RemnantInput::Packet(header, _)) => self.on_half_open(cx, half, header, listener),
+            (Remnant::HalfOpen(half), RemnantInput::Deadline) => self.repeat_syn_ack(cx, half),
             (Remnant::TimeWait(wait), RemnantInput::Packet(header, packet)) => {
                 let Some(key) = wire::tuple(packet) else { return Verdict::Gone };
-                self.on_time_wait(cx, wait, header, key)
+                self.on_time_wait(cx, wait, header, key, listener)
             }
-            (Remnant::TimeWait(_), RemnantInput::Deadline(_)) => Verdict::Gone,
+            (Remnant::TimeWait(_), RemnantInput::Deadline) => Verdict::Gone,
         }
     }
 
-    fn repeat_syn_ack(&mut self, cx: &mut LaneCx<'_, Self>, half: &mut HalfOpen, key: FourTuple) -> Verdict<Self> {
+    fn repeat_syn_ack(&mut self, cx: &mut LaneCx<'_, Self>, half: &mut HalfOpen) -> Verdict<Self> {
         if half.retries >= self.config.syn_retries_max {
             return Verdict::Gone;
         }
         half.retries += 1;
-        self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
+        self.answers.push(cx.now, half.key, AnswerKind::SynAck(*half));
         cx.want_lane_tx();
-        half.until = cx.now + self.syn_timeout(half.retries);
-        Verdict::Keep { until: half.until }
+        Verdict::Keep { until: cx.now + self.syn_timeout(half.retries) }
     }
 
     fn syn_timeout(&self, retries: u8) -> Duration {
@@ -152,15 +145,21 @@ impl Tcp {
         cx: &mut LaneCx<'_, Self>,
         half: &mut HalfOpen,
         header: &Header,
-        key: FourTuple,
         listener: Option<&Listener>,
     ) -> Verdict<Self> {
-        let keep = Verdict::Keep { until: half.until };
+        let key = half.key;
+        let until = half.since + self.syn_timeout(half.retries);
+        let keep = Verdict::Keep { until: until.max(cx.now) };
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
             self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
             cx.want_lane_tx();
+            return keep;
+        }
+        // What a connection would not take makes none: it would wait for its handshake without a timer.
+        if header.control != Control::Rst && !half.agrees_on_timestamps(header) {
+            cx.count(BAD_TIMESTAMP);
             return keep;
         }
         let window = u32::from(syn_window(&self.config));
@@ -346,12 +345,22 @@ impl Tcp {
         wait: &mut TimeWait,
         header: &Header,
         key: FourTuple,
+        listener: Option<&Listener>,
     ) -> Verdict<Self> {
         let keep = |wait: &TimeWait| Verdict::Keep { until: wait.until };
-        match wait.on_segment(header) {
+        let meaning = match (wait.on_segment(header), listener.map(check_room)) {
+            // Where nobody takes the new connection, a SYN must not end what protects the old one (RFC 1337).
+            (InTimeWait::Reopen, None) => InTimeWait::Acknowledge,
+            (InTimeWait::Reopen, Some(Err(reason))) => {
+                cx.count(reason);
+                InTimeWait::Ignore
+            }
+            (meaning, _) => meaning,
+        };
+        match meaning {
             InTimeWait::Ignore => keep(wait),
             InTimeWait::Acknowledge | InTimeWait::Restart => {
-                if header.control == Control::Fin {
+                if meaning == InTimeWait::Restart {
                     wait.until = cx.now + self.config.time_wait_timeout;
                 }
                 self.answers.push(cx.now, key, AnswerKind::LastAck(*wait));
@@ -369,6 +378,17 @@ impl Tcp {
     }
 }
 
+/// Whether a listener takes one more SYN.
+fn check_room(listener: &Listener) -> Result<(), DropReason> {
+    if !listener.has_room() {
+        return Err(BACKLOG_FULL);
+    }
+    if listener.half_open >= listener.backlog.max(HALF_OPEN_MIN) {
+        return Err(HALF_OPEN_FULL);
+    }
+    Ok(())
+}
+
 fn default_mss(is_v4: bool) -> u16 {
     if is_v4 { MSS_DEFAULT_V4 } else { MSS_DEFAULT_V6 }
 }
@@ -378,6 +398,7 @@ const NOT_A_SYN: DropReason = DropReason("tcp: not a SYN for a listener");
 const STRAY_RESET: DropReason = DropReason("tcp: reset without a connection");
 const BACKLOG_FULL: DropReason = DropReason("tcp: backlog full");
 const HALF_OPEN_FULL: DropReason = DropReason("tcp: too many half-open");
+const BAD_TIMESTAMP: DropReason = DropReason("tcp: no timestamp, or an old one, in a handshake");
 const TOO_MANY_ANSWERS: DropReason = DropReason("tcp: too many answers owed");
 
 /// Half-open connections that the smallest backlog allows.

@@ -69,18 +69,14 @@ impl Tcp {
     /// (RFC 7323 5.3 R1).
     fn check_sequence(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, header: &Header, seq: u64) -> bool {
         if conn.has(Flag::Timestamps) && header.control != Control::Rst {
-            match header.timestamps {
-                Some(timestamps) if SeqNum(timestamps.value).before(SeqNum(conn.ts_recent)) => {
-                    self.answer_unacceptable(cx, conn, header, seq, OLD_TIMESTAMP);
-                    return false;
-                }
-                // RFC 7323 3.2: SHOULD be dropped, silently. But a peer that was restarted and sends a SYN must get its
-                // challenge, or it never gets rid of us.
-                None if header.control != Control::Syn => {
-                    cx.count(NO_TIMESTAMP);
-                    return false;
-                }
-                Some(_) | None => {}
+            let Some(timestamps) = header.timestamps else {
+                // RFC 7323 3.2: SHOULD be dropped, silently.
+                cx.count(NO_TIMESTAMP);
+                return false;
+            };
+            if SeqNum(timestamps.value).before(SeqNum(conn.ts_recent)) {
+                self.answer_unacceptable(cx, conn, header, seq, OLD_TIMESTAMP);
+                return false;
             }
         }
         let (len, wnd) = (u64::from(header.segment_len()), u64::from(conn.rcv_wnd()));
@@ -312,6 +308,10 @@ impl Tcp {
 
     /// Eighth step: the peer's FIN, at `at`; only in order does it count.
     fn take_fin(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, at: u64) {
+        if !conn.state().can_receive() {
+            // There was one already, and nothing can be behind it.
+            return;
+        }
         if at != conn.rcv_nxt {
             // Again: it gets its ACK. Or out of order: it is remembered.
             if at > conn.rcv_nxt

@@ -160,6 +160,9 @@ impl Tcp {
         let end = self.send_range(cx, conn, io, path, out, start, Plan { offset, bytes, fin })?;
         if is_new {
             conn.ledger.on_sent(end, cx.now);
+            if end > start + bytes as u64 {
+                conn.set(Flag::FinSent);
+            }
         } else {
             conn.ledger.on_retransmitted(start..end, cx.now);
         }
@@ -376,10 +379,10 @@ impl Tcp {
     #[inline]
     fn header(&self, now: Instant, key: &FourTuple, conn: &mut Conn, io: &StreamIo, seq: SeqNum) -> HeaderBytes {
         let window = self.advertise(conn, io);
-        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
+        let header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
-            header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
+            return header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         header
     }
@@ -464,10 +467,13 @@ impl Tcp {
         let Some(mtu) = out.mtu(path) else { return };
         let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES } else { 0 };
         let headers = ip_header_bytes(cx.key().local().ip.is_v4()) + (FIXED_BYTES + options) as u32;
-        let fits = mtu.saturating_sub(headers).max(1);
+        let fits = mtu.saturating_sub(headers).clamp(1, BURST_BYTES_MAX as u32);
         if fits < u32::from(conn.smss) {
             conn.smss = fits as u16;
             self.control_segment_size(cx.now, conn);
+            // What was too large is lost; it goes again in smaller pieces, without being held against the path. Only when
+            // segments do get smaller: an error that says nothing new must not send everything again.
+            conn.ledger.mark_all_lost();
         }
     }
 

@@ -2,7 +2,7 @@
 //! a flood of SYNs or a busy server's history costs little memory.
 
 use burstlane::time::Instant;
-use burstlane::toolkit::SeqNum;
+use burstlane::toolkit::{FourTuple, SeqNum};
 
 use crate::options::{SynOptions, Timestamps};
 use crate::wire::Header;
@@ -19,6 +19,7 @@ pub enum Remnant {
 /// Passive SYN-RECEIVED (RFC 9293 3.10.7.2).
 #[derive(Clone, Copy, Debug)]
 pub struct HalfOpen {
+    pub(crate) key: FourTuple,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
     pub(crate) offers: SynOptions,
@@ -26,12 +27,21 @@ pub struct HalfOpen {
     pub(crate) ts_recent: Option<u32>,
     /// When the SYN came; the first SYN-ACK left with it.
     pub(crate) since: Instant,
-    /// When the next one is due.
-    pub(crate) until: Instant,
     /// The peer's window, never scaled on a SYN.
     pub(crate) window: u16,
     /// SYN-ACKs sent again because none was answered in time.
     pub(crate) retries: u8,
+}
+
+impl HalfOpen {
+    /// Whether a segment keeps to what the SYNs agreed on (RFC 7323 3.2), and is not of an earlier connection (5.3 R1).
+    pub(crate) fn agrees_on_timestamps(&self, header: &Header) -> bool {
+        match (self.ts_recent, header.timestamps) {
+            (Some(recent), Some(Timestamps { value, .. })) => SeqNum(value).at_or_after(SeqNum(recent)),
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
+    }
 }
 
 /// RFC 9293 3.6.1.
@@ -69,7 +79,8 @@ impl TimeWait {
             Control::Rst => InTimeWait::Ignore,
             Control::Syn if header.ack.is_none() && self.is_new(header) => InTimeWait::Reopen,
             Control::Syn => InTimeWait::Acknowledge,
-            Control::Fin => InTimeWait::Restart,
+            Control::Fin if header.seq + header.segment_len() == self.rcv_nxt => InTimeWait::Restart,
+            Control::Fin => InTimeWait::Acknowledge,
             // What could be answered by the same in turn is not answered: no dialogue of the deaf.
             Control::None if header.payload_bytes == 0 && header.seq == self.rcv_nxt => InTimeWait::Ignore,
             Control::None => InTimeWait::Acknowledge,
@@ -116,6 +127,7 @@ mod tests {
         let rows = [
             ("a reset", None, header(Control::Rst, 1000, 0, None), InTimeWait::Ignore),
             ("the FIN again", None, header(Control::Fin, 999, 0, None), InTimeWait::Restart),
+            ("a FIN from nowhere", None, header(Control::Fin, 5000, 0, None), InTimeWait::Acknowledge),
             ("an old segment", None, header(Control::None, 900, 10, None), InTimeWait::Acknowledge),
             ("a keep-alive", None, header(Control::None, 999, 0, None), InTimeWait::Acknowledge),
             ("a pure ACK", None, header(Control::None, 1000, 0, None), InTimeWait::Ignore),

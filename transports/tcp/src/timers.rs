@@ -63,6 +63,9 @@ impl Tcp {
     fn retransmit_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
         if conn.ledger.is_empty() && !conn.has_unsent(io) {
             // It was set for a neighbour that did not answer; the ACK that waited is of no interest any more.
+            if conn.state() == State::TimeWait {
+                self.retire(cx, conn);
+            }
             return;
         }
         tell(cx, "RTO");
@@ -85,11 +88,6 @@ impl Tcp {
         tell(cx, "persist");
         if self.count_timeout(cx.now, conn) > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
             return self.end(cx, conn, Close::Error(FlowError::TimedOut));
-        }
-        if conn.has(Flag::Orphan) && self.count_orphan_probe(conn) > self.config.retries_max {
-            // Deviation: MUST-37 says for ever. But nobody is left here who could end it, and a peer could so hold as many
-            // connections as it likes.
-            return self.end(cx, conn, Close::Reset(FlowError::TimedOut));
         }
         conn.set(Flag::TimedOut);
         conn.rtt.back_off();
@@ -128,12 +126,6 @@ impl Tcp {
         cold.timeouts
     }
 
-    fn count_orphan_probe(&mut self, conn: &Conn) -> u8 {
-        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return u8::MAX };
-        cold.orphan_probes = cold.orphan_probes.saturating_add(1);
-        cold.orphan_probes
-    }
-
     fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {
         let Some(limit) = self.config.user_timeout else { return false };
         self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) > limit)
@@ -147,7 +139,9 @@ impl Tcp {
     /// The peer answered after timeouts.
     pub(crate) fn answered(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
         // A shut window that is confirmed is an answer; an old ACK to what we sent again in vain is none.
-        if totals.acked_bytes == 0 && conn.snd_wnd != 0 && conn.timer != Timer::Persist {
+        // And nobody waits for ever on behalf of an application that let go.
+        let in_vain = conn.snd_wnd != 0 && conn.timer != Timer::Persist || conn.has(Flag::Orphan);
+        if totals.acked_bytes == 0 && in_vain {
             return;
         }
         conn.unset(Flag::TimedOut);
