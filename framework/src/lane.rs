@@ -467,3 +467,6 @@ const BURST_FRAMES_MAX: usize = 1024;
 const STALL_POLL: Duration = Duration::from_millis(1);
 /// How long a lane with several devices sleeps on the first before it looks at the others.
 const POLL_SEVERAL: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+pub(crate) mod tests;

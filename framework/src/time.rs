@@ -28,6 +28,13 @@ impl Instant {
         self.0
     }
 
+    /// The instant `nanos` nanoseconds later; saturates.
+    #[inline]
+    #[must_use]
+    pub const fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// Time passed since `earlier`, or zero if `earlier` is in fact later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -115,7 +115,7 @@ impl<T: Transport> Core<T> {
         let local = self.take_port_to(net, Endpoint::new(info.local, wanted.port), remote, Some(info))?;
         let open = Open { local, remote, path: Some(info) };
         let opened = self.with_lane(lane, |transport, cx| transport.connect(cx, &open));
-        let flow = opened.and_then(|opened| self.insert(lane, net, opened, Some(path), None));
+        let flow = opened.and_then(|opened| self.insert(lane, net, opened, Some(path), None, None));
         self.serve_wakes();
         self.own_port(net, flow, local.port)
     }
@@ -128,7 +128,7 @@ impl<T: Transport> Core<T> {
         let local = self.take_port(net, local, Endpoint::default())?;
         let open = Open { local, remote: Endpoint::default(), path: None };
         let opened = self.with_lane(lane, |transport, cx| transport.bind(cx, &open));
-        let flow = opened.and_then(|opened| self.insert(lane, net, opened, None, None));
+        let flow = opened.and_then(|opened| self.insert(lane, net, opened, None, None, None));
         self.serve_wakes();
         self.own_port(net, flow, local.port)
     }

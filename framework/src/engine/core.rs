@@ -217,7 +217,7 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    /// A new flow, or the parts back if the lane's limit is reached or the key is taken.
+    /// A new flow, unless the lane's limit is reached or the key is taken by anybody but whom it succeeds.
     pub(super) fn insert(
         &mut self,
         lane: &mut LaneParts,
@@ -225,13 +225,14 @@ impl<T: Transport> Core<T> {
         flow: Opened<T>,
         path: Option<PathId>,
         port: Option<PortId>,
+        successor_of: Option<Place>,
     ) -> Result<FlowId, FlowError> {
         let Opened { key, mut conn, mut io } = flow;
         let full = self.flow_count() >= self.limits.flows_max;
         self.generation = self.generation.wrapping_add(1).max(1);
         let index = self.free.last().copied().unwrap_or(self.slots.len() as u32);
         let id = FlowId { index, generation: self.generation };
-        if full || !self.local.demux.insert(key, Place::Flow(id)) {
+        if full || !self.local.demux.insert_over(key, Place::Flow(id), successor_of) {
             self.transport.release(&mut lane.mem, &mut conn);
             io.release(&mut lane.mem);
             return Err(if full { FlowError::NoMemory } else { FlowError::InUse });
@@ -247,7 +248,9 @@ impl<T: Transport> Core<T> {
             Some(place) => *place = Some(slot),
             None => self.slots.push(Some(slot)),
         }
-        self.wake_flow(id, Class::Control, 0);
+        if successor_of.is_none() {
+            self.wake_flow(id, Class::Control, 0);
+        }
         if let Some((local, remote)) = ends {
             let flow = FlowRef { engine: self.local.index.0, index: id.index, generation: id.generation };
             lane.observers.emit(lane.now, || Event::FlowOpened { engine: T::NAME, flow, local, remote });
@@ -315,8 +318,8 @@ impl<T: Transport> Core<T> {
             }
             End::Retired(remnant, until, error) => {
                 // The remnant takes over the flow's hold on its path and its UDP port.
-                self.local.demux.remove(&key);
-                if !self.park(key, remnant, until, (path, udp_port), None) {
+                if !self.park(key, remnant, until, (path, udp_port), None, Some(Place::Flow(id))) {
+                    self.local.demux.remove(&key);
                     self.release_udp_port(net, udp_port);
                     if let Some(path) = path {
                         net.release(path);
@@ -358,8 +361,10 @@ impl<T: Transport> Core<T> {
         until: Instant,
         (path, udp_port): (Option<PathId>, u16),
         port: Option<PortId>,
+        successor_of: Option<Place>,
     ) -> bool {
-        if self.remnants.len() >= self.limits.remnants_max || self.local.demux.get(&key).is_some() {
+        let place = Place::Remnant(self.remnants.next_index());
+        if self.remnants.len() >= self.limits.remnants_max || !self.local.demux.insert_over(key, place, successor_of) {
             return false;
         }
         let slot = RemnantSlot { key, remnant, generation: 0, port, path, udp_port, until, wheel_at: until };
@@ -369,7 +374,7 @@ impl<T: Transport> Core<T> {
         if let Some(port) = port.and_then(|port| self.ports.get_mut(port)) {
             port.listener.half_open += 1;
         }
-        self.local.demux.insert(key, Place::Remnant(index))
+        true
     }
 
     /// Frees the place of a remnant that was taken out, and what it held.

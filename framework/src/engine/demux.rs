@@ -45,11 +45,23 @@ impl<K: Copy + Eq + Hash> Demux<K> {
     /// `false`, and no change, if the key is taken.
     #[must_use]
     pub(crate) fn insert(&mut self, key: K, place: Place) -> bool {
+        self.insert_over(key, place, None)
+    }
+
+    /// The same, but a key that leads to `old` is not taken: a remnant becomes a flow, or a flow a remnant.
+    #[must_use]
+    pub(crate) fn insert_over(&mut self, key: K, place: Place, old: Option<Place>) -> bool {
         let hash = self.hash(&key);
         let hasher = &self.hasher;
         let entry = self.table.entry(hash, |entry| entry.0 == key, |entry| hasher.hash_one(entry.0));
         match entry {
-            hashbrown::hash_table::Entry::Occupied(_) => false,
+            hashbrown::hash_table::Entry::Occupied(mut taken) => {
+                let is_old = Some(taken.get().1) == old;
+                if is_old {
+                    taken.get_mut().1 = place;
+                }
+                is_old
+            }
             hashbrown::hash_table::Entry::Vacant(vacant) => {
                 vacant.insert((key, place));
                 true

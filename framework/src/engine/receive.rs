@@ -13,7 +13,7 @@ use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
 use crate::socket::FlowIo;
 use crate::transport::run::{Item, NO_ITEM};
 use crate::transport::{
-    FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
+    Class, FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
 };
 
 /// Reused from burst to burst: nothing here allocates once it has grown.
@@ -286,8 +286,13 @@ impl<T: Transport> Core<T> {
                 let (key, port) = (slot.key, slot.port);
                 let path = slot.path.or_else(|| self.path_back(lane, net, packet));
                 // The flow takes its own hold on the path before the remnant lets go.
-                self.local.demux.remove(&key);
-                let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port);
+                let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port, Some(Place::Remnant(index)));
+                match flow {
+                    Some(flow) if consumed => self.wake_flow(flow, Class::Control, 0),
+                    // Its first packet is still to come, and will say what is owed.
+                    Some(_) => {}
+                    None => self.local.demux.remove(&key),
+                }
                 self.remnants.forget(index);
                 self.uncount_half_open(port);
                 if let Some(path) = slot.path {
@@ -325,7 +330,7 @@ impl<T: Transport> Core<T> {
             Unmatched::Owed => Judged::Done,
             Unmatched::Remnant { key, remnant, until } => {
                 let path = self.path_back(lane, net, packet);
-                if !self.park(key, remnant, until, (path, 0), port) {
+                if !self.park(key, remnant, until, (path, 0), port, None) {
                     self.count(lane, DropReason("engine: no room for a remnant, or its key is taken"));
                 } else if let Some(path) = path {
                     net.hold(path);
@@ -334,7 +339,7 @@ impl<T: Transport> Core<T> {
             }
             Unmatched::Accept { flow, consumed } => {
                 let path = self.path_back(lane, net, packet);
-                let flow = self.take_in(lane, net, flow, path, port);
+                let flow = self.take_in(lane, net, flow, path, port, None);
                 flow.filter(|_| !consumed).map_or(Judged::Done, Judged::Flow)
             }
             Unmatched::Deliver(flow) => Judged::Flow(flow),
@@ -349,6 +354,7 @@ impl<T: Transport> Core<T> {
         mut flow: Opened<T>,
         path: Option<PathId>,
         port: Option<PortId>,
+        successor_of: Option<Place>,
     ) -> Option<FlowId> {
         if port.is_some_and(|port| self.ports.get(port).is_none_or(|port| !port.listener.has_room())) {
             self.transport.release(&mut lane.mem, &mut flow.conn);
@@ -356,7 +362,7 @@ impl<T: Transport> Core<T> {
             self.count(lane, DropReason("engine: the listener's queue is full"));
             return None;
         }
-        match self.insert(lane, net, flow, path, port) {
+        match self.insert(lane, net, flow, path, port, successor_of) {
             Ok(flow) => {
                 if let Some(port) = port {
                     self.enqueue(flow, port);

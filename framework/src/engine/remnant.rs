@@ -52,6 +52,11 @@ impl<K, R> Remnants<K, R> {
         }
     }
 
+    /// Where the next one will be.
+    pub(crate) fn next_index(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.slots.len() as u32)
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut RemnantSlot<K, R>> {
         self.slots.get_mut(index as usize)?.as_mut()

@@ -245,7 +245,7 @@ impl<T: Transport> Core<T> {
         }
         let listener = slot.port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
         let verdict = self.with_lane(lane, |transport, cx| {
-            transport.on_remnant(cx, &mut slot.remnant, RemnantInput::Deadline, listener.as_ref())
+            transport.on_remnant(cx, &mut slot.remnant, RemnantInput::Deadline(&slot.key), listener.as_ref())
         });
         match verdict {
             Verdict::Keep { until } => self.keep_remnant(entry.index, slot, until),

@@ -86,6 +86,8 @@ pub(crate) struct Paths {
     by_addresses: HashTable<u32>,
     keys: (u64, u64),
     idle: LruList,
+    /// What `find` found last.
+    found_last: u32,
     paths_max: usize,
     /// Lowered MTUs in the order in which they will be forgotten; at most one for each path.
     lowered: VecDeque<(Instant, PathId)>,
@@ -98,6 +100,7 @@ impl Paths {
             by_addresses: HashTable::new(),
             keys,
             idle: LruList::default(),
+            found_last: 0,
             paths_max,
             lowered: VecDeque::new(),
         }
@@ -116,7 +119,13 @@ impl Paths {
     /// The path between two addresses, if it is known; an idle one becomes the last to be evicted.
     pub(crate) fn find(&mut self, local: Ip, remote: Ip) -> Option<PathId> {
         let same = |i: &u32| self.entries.get(*i as usize).is_some_and(|p| p.remote == remote && p.local == local);
-        let index = *self.by_addresses.find(hash(self.keys, local, remote), same)?;
+        // Connections come and go between the same hosts: mostly it is the path of last time.
+        let index = if same(&self.found_last) {
+            self.found_last
+        } else {
+            *self.by_addresses.find(hash(self.keys, local, remote), same)?
+        };
+        self.found_last = index;
         let path = self.entries.get(index as usize)?;
         if path.holds == 0 {
             self.idle.touch(index);

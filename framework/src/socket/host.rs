@@ -16,6 +16,40 @@ use crate::time::Instant;
 use crate::transport::{FlowError, LaneParts, Transport};
 
 /// A lane, shared by the handles of one thread. Cloning it clones the handle.
+///
+/// A host does nothing by itself: whoever has it gives it turns, here by hand on a lane without devices, in a program by
+/// [`RealTime`](crate::runtime::RealTime).
+///
+/// ```
+/// use burstlane::addr::{Endpoint, Ip};
+/// use burstlane::lane::{Lane, LaneConfig};
+/// use burstlane::socket::{Host, StreamIo};
+/// use burstlane::time::Instant;
+/// use burstlane::transport::{FlowError, Transport};
+///
+/// /// Greets itself over any transport that carries streams.
+/// fn greet<T: Transport<Io = StreamIo>>(config: T::Config) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+///     let mut lane = Lane::new(LaneConfig::seeded(1));
+///     let engine = lane.add::<T>(config)?;
+///     let host = Host::new(lane);
+///     let listener = host.listen(engine, Endpoint::new(Ip::ANY, 7), 16)?;
+///     let stream = host.connect(engine, Endpoint::new(Ip::v4([127, 0, 0, 1]), 7))?;
+///     stream.write(b"hello")?;
+///     let (mut accepted, mut heard) = (None, vec![0; 16]);
+///     for turn in 0..10 {
+///         let now = Instant::from_nanos(turn * 1_000_000);
+///         host.receive(now);
+///         accepted = accepted.or_else(|| listener.accept());
+///         // Level counts: a stream may be readable when it is accepted, or after a later turn.
+///         if let Some(Ok(bytes)) = accepted.as_ref().map(|stream| stream.read(&mut heard)) {
+///             heard.truncate(bytes);
+///             return Ok(heard);
+///         }
+///         host.transmit(now);
+///     }
+///     Err(FlowError::TimedOut.into())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Host(Rc<Inner>);
 

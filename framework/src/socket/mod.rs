@@ -10,6 +10,9 @@ mod remote;
 mod stream;
 mod waker;
 
+#[cfg(test)]
+mod tests;
+
 pub use host::{Host, Pump};
 pub use io::{AppOp, FlowIo, MessageIo, Ready, StreamIo};
 pub use listener::Listener;

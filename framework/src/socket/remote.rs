@@ -157,6 +157,11 @@ impl<T: Transport<Io = StreamIo>> RemotePort<T> {
         !(send_done && receive_done)
     }
 
+    #[cfg(test)]
+    pub(super) fn stream_for_tests(&self) -> &Stream<T> {
+        &self.stream
+    }
+
     fn unpark(&self) {
         if let Some(thread) = self.shared.app_thread.get() {
             thread.unpark();

@@ -126,6 +126,20 @@ impl RttEstimator {
         Duration::from_micros((base << self.back_off_shift).min(max))
     }
 
+    /// [`rto`](Self::rto) in nanoseconds, for deadlines that are set with every packet.
+    #[inline]
+    #[must_use]
+    pub fn rto_nanos(&self) -> u64 {
+        (self.base_rto_us() << self.back_off_shift).min(u64::from(self.rto_max_s) * 1_000_000) * 1_000
+    }
+
+    /// [`smoothed`](Self::smoothed) in nanoseconds.
+    #[inline]
+    #[must_use]
+    pub const fn smoothed_nanos(&self) -> u64 {
+        (self.srtt_8us >> 3) as u64 * 1_000
+    }
+
     /// The timeout without back-off.
     #[inline]
     #[must_use]
@@ -158,6 +172,7 @@ impl RttEstimator {
         }
     }
 
+    #[inline]
     fn base_rto_us(&self) -> u64 {
         let rto = u64::from(self.srtt_8us >> 3) + u64::from(self.rttvar_4us.max(GRANULARITY_US));
         rto.clamp(u64::from(self.rto_min_ms) * 1_000, u64::from(self.rto_max_s) * 1_000_000)

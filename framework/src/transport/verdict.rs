@@ -92,8 +92,8 @@ pub enum Unmatched<T: Transport> {
 pub enum RemnantInput<'a, T: Transport> {
     /// A packet with its key.
     Packet(&'a T::Meta, &'a Packet),
-    /// Its time has come.
-    Deadline,
+    /// Its time has come; its key.
+    Deadline(&'a T::Key),
 }
 
 /// What becomes of a remnant.

@@ -279,7 +279,7 @@ impl Conn {
     /// The retransmission timer, from now on.
     #[inline]
     pub(crate) fn arm_retransmit(&mut self, now: Instant) {
-        self.arm(Timer::Retransmit, now + self.rtt.rto());
+        self.arm(Timer::Retransmit, now.plus_nanos(self.rtt.rto_nanos()));
     }
 
     /// Tells the engine when to call. Every call into the connection ends with it.

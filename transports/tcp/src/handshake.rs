@@ -71,16 +71,16 @@ impl Tcp {
             return Unmatched::Drop(reason);
         }
         let half = HalfOpen {
-            key,
             iss: reopened_iss.unwrap_or_else(|| self.shared.isn(cx.now, &key)),
             irs: header.seq,
             offers: self.common_offers(header, key.local().ip.is_v4()),
             ts_recent: header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value),
             since: cx.now,
+            until: cx.now + self.config.rto.initial_rto,
             window: header.window,
             retries: 0,
         };
-        let until = cx.now + self.config.rto.initial_rto;
+        let until = half.until;
         self.answers.push(cx.now, key, AnswerKind::SynAck(half));
         cx.want_lane_tx();
         Unmatched::Remnant { key, remnant: Remnant::HalfOpen(half), until }
@@ -114,24 +114,28 @@ impl Tcp {
         listener: Option<&Listener>,
     ) -> Verdict<Self> {
         match (remnant, input) {
-            (Remnant::HalfOpen(half), RemnantInput::Packet(header, _)) => self.on_half_open(cx, half, header, listener),
-            (Remnant::HalfOpen(half), RemnantInput::Deadline) => self.repeat_syn_ack(cx, half),
+            (Remnant::HalfOpen(half), RemnantInput::Packet(header, packet)) => {
+                let Some(key) = wire::tuple(packet) else { return Verdict::Gone };
+                self.on_half_open(cx, half, header, key, listener)
+            }
+            (Remnant::HalfOpen(half), RemnantInput::Deadline(key)) => self.repeat_syn_ack(cx, half, *key),
             (Remnant::TimeWait(wait), RemnantInput::Packet(header, packet)) => {
                 let Some(key) = wire::tuple(packet) else { return Verdict::Gone };
                 self.on_time_wait(cx, wait, header, key, listener)
             }
-            (Remnant::TimeWait(_), RemnantInput::Deadline) => Verdict::Gone,
+            (Remnant::TimeWait(_), RemnantInput::Deadline(_)) => Verdict::Gone,
         }
     }
 
-    fn repeat_syn_ack(&mut self, cx: &mut LaneCx<'_, Self>, half: &mut HalfOpen) -> Verdict<Self> {
+    fn repeat_syn_ack(&mut self, cx: &mut LaneCx<'_, Self>, half: &mut HalfOpen, key: FourTuple) -> Verdict<Self> {
         if half.retries >= self.config.syn_retries_max {
             return Verdict::Gone;
         }
         half.retries += 1;
-        self.answers.push(cx.now, half.key, AnswerKind::SynAck(*half));
+        self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
         cx.want_lane_tx();
-        Verdict::Keep { until: cx.now + self.syn_timeout(half.retries) }
+        half.until = cx.now + self.syn_timeout(half.retries);
+        Verdict::Keep { until: half.until }
     }
 
     fn syn_timeout(&self, retries: u8) -> Duration {
@@ -145,11 +149,10 @@ impl Tcp {
         cx: &mut LaneCx<'_, Self>,
         half: &mut HalfOpen,
         header: &Header,
+        key: FourTuple,
         listener: Option<&Listener>,
     ) -> Verdict<Self> {
-        let key = half.key;
-        let until = half.since + self.syn_timeout(half.retries);
-        let keep = Verdict::Keep { until: until.max(cx.now) };
+        let keep = Verdict::Keep { until: half.until };
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {

@@ -69,14 +69,18 @@ impl Tcp {
     /// (RFC 7323 5.3 R1).
     fn check_sequence(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, header: &Header, seq: u64) -> bool {
         if conn.has(Flag::Timestamps) && header.control != Control::Rst {
-            let Some(timestamps) = header.timestamps else {
-                // RFC 7323 3.2: SHOULD be dropped, silently.
-                cx.count(NO_TIMESTAMP);
-                return false;
-            };
-            if SeqNum(timestamps.value).before(SeqNum(conn.ts_recent)) {
-                self.answer_unacceptable(cx, conn, header, seq, OLD_TIMESTAMP);
-                return false;
+            match header.timestamps {
+                Some(timestamps) if SeqNum(timestamps.value).before(SeqNum(conn.ts_recent)) => {
+                    self.answer_unacceptable(cx, conn, header, seq, OLD_TIMESTAMP);
+                    return false;
+                }
+                // RFC 7323 3.2: SHOULD be dropped, silently. But a peer that was restarted and sends a SYN must get its
+                // challenge, or it never gets rid of us.
+                None if header.control != Control::Syn => {
+                    cx.count(NO_TIMESTAMP);
+                    return false;
+                }
+                Some(_) | None => {}
             }
         }
         let (len, wnd) = (u64::from(header.segment_len()), u64::from(conn.rcv_wnd()));

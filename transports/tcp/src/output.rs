@@ -379,10 +379,10 @@ impl Tcp {
     #[inline]
     fn header(&self, now: Instant, key: &FourTuple, conn: &mut Conn, io: &StreamIo, seq: SeqNum) -> HeaderBytes {
         let window = self.advertise(conn, io);
-        let header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
+        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
-            return header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
+            header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         header
     }

@@ -5,7 +5,7 @@
 use burstlane::net::{PathId, TxBatch, TxStop};
 use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
-use burstlane::time::{Duration, Instant};
+use burstlane::time::Instant;
 use burstlane::toolkit::Recovery;
 use burstlane::transport::{Class, Context};
 
@@ -17,11 +17,11 @@ impl Tcp {
     /// What to wait for after data was sent or acknowledged: an answer to a probe soon, or the retransmission timer.
     #[inline]
     pub(crate) fn arm_answer(&self, now: Instant, conn: &mut Conn) {
-        let (timer, timeout) = match probe_timeout(conn) {
-            Some(probe) if probe < conn.rtt.rto() => (Timer::Probe, probe),
-            _ => (Timer::Retransmit, conn.rtt.rto()),
-        };
-        conn.arm(timer, now + timeout);
+        let rto = conn.rtt.rto_nanos();
+        match probe_nanos(conn) {
+            Some(probe) if probe < rto => conn.arm(Timer::Probe, now.plus_nanos(probe)),
+            _ => conn.arm(Timer::Retransmit, now.plus_nanos(rto)),
+        }
     }
 
     /// The probe timer fired (RFC 8985 7.3). One probe, then the retransmission timer.
@@ -74,10 +74,10 @@ impl Tcp {
     }
 }
 
-/// The time after which a probe goes out (RFC 8985 7.2), or `None` if there is to be none: the peer could not say by SACK
+/// The time in nanoseconds after which a probe goes out (RFC 8985 7.2), or `None` if there is to be none: the peer could not say by SACK
 /// what it shows, a recovery is under way, or the last probe is still undecided.
 #[inline]
-fn probe_timeout(conn: &Conn) -> Option<Duration> {
+fn probe_nanos(conn: &Conn) -> Option<u64> {
     let may_probe = conn.has(Flag::Sack)
         && conn.state().can_send()
         && !conn.has(Flag::ProbeSent)
@@ -87,10 +87,10 @@ fn probe_timeout(conn: &Conn) -> Option<Duration> {
         return None;
     }
     let alone = conn.ledger.in_flight_bytes() <= u64::from(conn.segment_bytes());
-    Some(2 * conn.rtt.smoothed() + if alone { PEER_ACK_DELAY_MAX } else { GRANULARITY })
+    Some(2 * conn.rtt.smoothed_nanos() + if alone { PEER_ACK_DELAY_MAX_NANOS } else { GRANULARITY_NANOS })
 }
 
 /// How long a peer may hold back the acknowledgement of a lone segment: what most of them do at most (RFC 8985 7.2).
-const PEER_ACK_DELAY_MAX: Duration = Duration::from_millis(200);
+const PEER_ACK_DELAY_MAX_NANOS: u64 = 200_000_000;
 /// Two ticks of the timer wheel: a probe is not to overtake an acknowledgement that is on its way.
-const GRANULARITY: Duration = Duration::from_millis(2);
+const GRANULARITY_NANOS: u64 = 2_000_000;

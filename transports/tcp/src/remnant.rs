@@ -2,7 +2,7 @@
 //! a flood of SYNs or a busy server's history costs little memory.
 
 use burstlane::time::Instant;
-use burstlane::toolkit::{FourTuple, SeqNum};
+use burstlane::toolkit::SeqNum;
 
 use crate::options::{SynOptions, Timestamps};
 use crate::wire::Header;
@@ -19,7 +19,6 @@ pub enum Remnant {
 /// Passive SYN-RECEIVED (RFC 9293 3.10.7.2).
 #[derive(Clone, Copy, Debug)]
 pub struct HalfOpen {
-    pub(crate) key: FourTuple,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
     pub(crate) offers: SynOptions,
@@ -27,6 +26,8 @@ pub struct HalfOpen {
     pub(crate) ts_recent: Option<u32>,
     /// When the SYN came; the first SYN-ACK left with it.
     pub(crate) since: Instant,
+    /// When the next one is due.
+    pub(crate) until: Instant,
     /// The peer's window, never scaled on a SYN.
     pub(crate) window: u16,
     /// SYN-ACKs sent again because none was answered in time.

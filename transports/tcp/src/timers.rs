@@ -89,6 +89,11 @@ impl Tcp {
         if self.count_timeout(cx.now, conn) > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
             return self.end(cx, conn, Close::Error(FlowError::TimedOut));
         }
+        if conn.has(Flag::Orphan) && self.count_orphan_probe(conn) > self.config.retries_max {
+            // Deviation: MUST-37 says for ever. But nobody is left here who could end it, and a peer could so hold as many
+            // connections as it likes.
+            return self.end(cx, conn, Close::Reset(FlowError::TimedOut));
+        }
         conn.set(Flag::TimedOut);
         conn.rtt.back_off();
         conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
@@ -124,6 +129,12 @@ impl Tcp {
         cold.timeouts = cold.timeouts.saturating_add(1);
         cold.timeouts_total = cold.timeouts_total.saturating_add(1);
         cold.timeouts
+    }
+
+    fn count_orphan_probe(&mut self, conn: &Conn) -> u8 {
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return u8::MAX };
+        cold.orphan_probes = cold.orphan_probes.saturating_add(1);
+        cold.orphan_probes
     }
 
     fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {

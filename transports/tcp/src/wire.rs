@@ -142,12 +142,18 @@ impl HeaderBytes {
     #[inline]
     #[must_use]
     pub fn with_timestamps(mut self, timestamps: Timestamps) -> Self {
+        self.set_timestamps(timestamps);
+        self
+    }
+
+    /// The same in place.
+    #[inline]
+    pub fn set_timestamps(&mut self, timestamps: Timestamps) {
         debug_assert_eq!(usize::from(self.len), FIXED_BYTES);
         self.bytes[20..24].copy_from_slice(&options::TIMESTAMPS_PREFIX.to_be_bytes());
         self.bytes[24..28].copy_from_slice(&timestamps.value.to_be_bytes());
         self.bytes[28..32].copy_from_slice(&timestamps.echo.to_be_bytes());
         self.set_len(FIXED_BYTES.saturating_add(options::TIMESTAMPS_BYTES));
-        self
     }
 
     /// Appends options, already aligned to four bytes. What does not fit is left out.

@@ -250,3 +250,39 @@ fn a_flood_of_syns_is_bounded() {
     }
     assert_eq!(script.host.lane().remnants(), 0);
 }
+
+/// Nobody is left who could end it, so a window that stays shut ends it.
+#[test]
+fn an_orphan_is_not_held_by_a_shut_window() {
+    let mut script = Script::plain();
+    let (stream, _listener) = script.accept();
+    script.exchange(&[seg(".", 1, 1, b"").window(0)]);
+    stream.write(b"hello").unwrap();
+    drop(stream);
+    let mut sent = vec![];
+    for _ in 0..2_000 {
+        if script.host.lane().flows() == 0 {
+            break;
+        }
+        sent.extend(script.wait(ms(1_000)).into_iter().map(|(_, what)| what));
+        script.exchange(&[seg(".", 1, 1, b"").window(0)]);
+    }
+    assert_eq!(script.host.lane().flows(), 0);
+    assert_eq!(sent.last().map(String::as_str), Some("R. 2 1 0"), "{sent:?}");
+}
+
+/// Both SYN and SYN-ACK are sent again after 1, 2, 4... seconds, and answers in between move nothing.
+#[test]
+fn a_syn_ack_keeps_its_times() {
+    let mut script = Script::plain();
+    let _listener = script.listen(1);
+    script.exchange(&[seg("S", 0, 0, b"")]);
+    let mut times = vec![];
+    for tenth in 0..400 {
+        times.extend(script.wait(ms(100)).into_iter().map(|_| tenth / 10));
+        if tenth % 7 == 0 {
+            script.exchange(&[seg(".", 100_000, 1, b"")]);
+        }
+    }
+    assert_eq!(times, [1, 3, 7, 15, 31]);
+}
