@@ -377,10 +377,12 @@ impl Net {
         frames.append(self.outbox(NetifId::LOOPBACK));
     }
 
-    /// Whether any device would take a frame: if none does, building packets is in vain, but for the own loopback.
+    /// Whether any device would take a frame: if none does, building packets is in vain, but for the own loopback, which
+    /// counts only where there is nothing else.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.netifs.iter().skip(1).any(Netif::has_room)
+        let devices = self.netifs.get(1..).filter(|devices| !devices.is_empty()).unwrap_or(&self.netifs);
+        devices.iter().any(Netif::has_room)
     }
 
     /// Whether [`loopback`](Self::loopback) has something.
