@@ -1,16 +1,22 @@
 //! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection.
 
+pub mod ack_owed;
+pub mod answers;
 mod chunks;
 pub mod cookie;
+pub mod fields;
 pub mod isn;
 pub mod ledger;
 pub mod mem;
 pub mod message;
+pub mod message_stream;
 pub mod pacer;
+pub mod peer_path;
 pub mod ports;
 pub mod ranges;
 pub mod reassembly;
 pub mod recv_buffer;
+pub mod reliable;
 pub mod rtt;
 pub mod send_buffer;
 pub mod seq;
@@ -18,16 +24,22 @@ pub mod slab;
 pub mod tuple;
 pub mod wheel;
 
+pub use ack_owed::AckOwed;
+pub use answers::Answers;
 pub use cookie::CookieJar;
+pub use fields::{FieldReader, FieldWriter};
 pub use isn::InitialSequence;
 pub use ledger::{Acked, Loss, Recovery, Sacked, SentLedger, Timeout};
 pub use mem::Mem;
 pub use message::{MessageError, MessageInfo, MessageLimits, MessageQueue};
+pub use message_stream::{MessageStreamLimits, MessageStreamReader, MessageStreamSender, StreamError};
 pub use pacer::Pacer;
+pub use peer_path::PeerPath;
 pub use ports::PortPicker;
 pub use ranges::RangeSet;
 pub use reassembly::{Reassembly, ReassemblyLimits};
 pub use recv_buffer::RecvBuffer;
+pub use reliable::{AckRun, Next, Piece, ReliableSender, SenderPolicy};
 pub use rtt::{RtoConfig, RttEstimator};
 pub use send_buffer::SendBuffer;
 pub use seq::SeqNum;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::addr::{Endpoint, Ip};
+use crate::net::TxInfo;
 
 /// Local and remote address and port, as one small key: 40 bytes, hashed as four words and the ports.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +48,13 @@ impl FourTuple {
     #[must_use]
     pub const fn port_bytes(&self) -> [u8; 4] {
         self.ports.to_be_bytes()
+    }
+
+    /// How a datagram of ours inside UDP travels between the two: it finds out what the path carries.
+    #[must_use]
+    pub fn udp_info(&self) -> TxInfo {
+        let (source_port, destination_port) = (self.local().port, self.remote().port);
+        TxInfo { source_port, destination_port, dont_fragment: true, ..TxInfo::default() }
     }
 
     /// The same flow as the other end names it.

@@ -1,0 +1,87 @@
+//! [`Answers`]: short datagrams owed to strangers and to what is left of closed flows. They belong to no flow, so the
+//! transport notes them here and the lane sends them in `poll_lane_tx`. What does not fit, or finds no way, is lost as if
+//! on the way: whoever asks without a flow asks again.
+
+use super::FourTuple;
+use crate::net::{DropReason, TxBatch, TxStop};
+use crate::transport::{LaneCx, Transport, TxStatus, Unmatched};
+use arrayvec::ArrayVec;
+use std::collections::VecDeque;
+
+/// Answers of one transport on one lane, oldest first.
+#[derive(Debug, Default)]
+pub struct Answers {
+    owed: VecDeque<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    between: FourTuple,
+    datagram: ArrayVec<u8, ANSWER_BYTES_MAX>,
+}
+
+impl Answers {
+    /// None owed.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { owed: VecDeque::new() }
+    }
+
+    /// Owes a datagram of at most [`ANSWER_BYTES_MAX`] bytes, and returns what `on_unmatched` answers with. The memory for
+    /// it is that of the queue, which never holds more than [`ANSWERS_MAX`].
+    pub fn owe<T: Transport>(&mut self, cx: &mut LaneCx<'_, T>, between: FourTuple, datagram: &[u8]) -> Unmatched<T> {
+        match self.push(between, datagram) {
+            Ok(()) => {
+                cx.want_lane_tx();
+                Unmatched::Owed
+            }
+            Err(reason) => Unmatched::Drop(reason),
+        }
+    }
+
+    /// Sends what is owed, as far as the device takes it: the body of `poll_lane_tx` for datagrams inside UDP.
+    pub fn poll_tx(&mut self, out: &mut TxBatch<'_>) -> TxStatus {
+        while let Some(Answer { between, datagram }) = self.owed.front() {
+            let path = out.path(Some(between.local().ip), between.remote().ip);
+            let sent = path.map(|path| out.segments(path, &between.udp_info(), datagram, &[], 1, |_, _| ()));
+            if let Ok(Err(TxStop::Full | TxStop::NoMemory)) = sent {
+                return TxStatus::More;
+            }
+            self.owed.pop_front();
+        }
+        TxStatus::Idle
+    }
+
+    fn push(&mut self, between: FourTuple, datagram: &[u8]) -> Result<(), DropReason> {
+        if self.owed.len() >= ANSWERS_MAX {
+            return Err(TOO_MANY);
+        }
+        let datagram = ArrayVec::try_from(datagram).map_err(|_| TOO_LONG)?;
+        self.owed.push_back(Answer { between, datagram });
+        Ok(())
+    }
+}
+
+/// Bytes of the longest answer: a header, not data.
+pub const ANSWER_BYTES_MAX: usize = 128;
+/// Answers owed at a time, by one transport on one lane.
+pub const ANSWERS_MAX: usize = 1024;
+const TOO_MANY: DropReason = DropReason("too many answers owed to strangers");
+const TOO_LONG: DropReason = DropReason("an answer to a stranger that is too long");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::{Endpoint, Ip};
+
+    #[test]
+    fn only_so_much_is_owed_whoever_asks() {
+        let end = |n| Endpoint::new(Ip::v4([10, 0, 0, n]), 9);
+        let (mut answers, between) = (Answers::new(), FourTuple::new(end(1), end(2)));
+        assert_eq!(answers.push(between, &[0; ANSWER_BYTES_MAX + 1]), Err(TOO_LONG));
+        for _ in 0..ANSWERS_MAX {
+            assert_eq!(answers.push(between, &[0; ANSWER_BYTES_MAX]), Ok(()));
+        }
+        assert_eq!(answers.push(between, b"one more"), Err(TOO_MANY));
+    }
+}
