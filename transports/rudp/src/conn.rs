@@ -1,35 +1,44 @@
-//! One connection: opening, the frames that are not the stream's, timers, closing.
+//! One connection: what its datagrams carry besides the stream, what each of them means, its timers, its end. The stream is
+//! the toolkit's: `MessageStream*` make messages of it, `ReliableSender` brings it over, `PeerPath` follows the peer.
+
+use std::rc::Rc;
 
 use burstlane::addr::Endpoint;
-use burstlane::net::{TxBatch, TxInfo, TxStop, UDP_HEADER_BYTES};
+use burstlane::frame::Frame;
+use burstlane::net::{PathId, SegmentAt, TxBatch, TxStop};
 use burstlane::observe::Event;
 use burstlane::socket::{MessageIo, Ready};
-use burstlane::time::Instant;
-use burstlane::transport::{Class, Context, FlowError, TxStatus};
+use burstlane::time::{Duration, Instant, nanos};
+use burstlane::toolkit::{
+    AckOwed, AckRun, FourTuple, Mem, MessageStreamReader, MessageStreamSender, Next, PeerPath, ReliableSender,
+};
+use burstlane::transport::{Class, Context, FlowError, Run, Segment, TxStatus};
 
-use crate::path::{Ends, PeerPath};
-use crate::recv::RecvSide;
-use crate::send::{Piece, SendSide};
-use crate::wire::{self, Builder, Frame, HEADER_BYTES, Hello};
+use crate::wire::{Ack, Datagram, HEADER_BYTES, Hello, RANGES_MAX, Stream};
 use crate::{Key, Meta, Remnant, Rudp, RudpConfig};
 
 /// A connection's state.
 pub struct Conn {
+    config: Rc<RudpConfig>,
     /// By which the peer names the connection.
     cid: u64,
     /// By which we name it to the peer; 0 while unknown.
     peer_cid: u64,
     stage: Stage,
     path: PeerPath,
-    /// The lane's path does not lead to `path` yet.
-    moved: bool,
-    /// The next packet number.
+    /// The next datagram's.
     number: u64,
-    pub(crate) send: SendSide,
-    pub(crate) recv: RecvSide,
+    /// The highest of the peer's.
+    peer_number: u64,
+    /// What the peer takes up to.
+    peer_window: u64,
+    tx: MessageStreamSender,
+    sender: ReliableSender,
+    rx: MessageStreamReader,
+    acks: AckOwed,
     heard_at: Instant,
     /// Something is to be sent that the peer answers.
-    pub(crate) ping: bool,
+    ping: bool,
     /// That was sent, and nothing heard since.
     pinged: bool,
     /// The peer's token, to be sent back.
@@ -45,22 +54,25 @@ pub struct Conn {
 enum Stage {
     /// Client: asked, no answer yet.
     Opening,
-    /// Client: answered; until the server has confirmed, each datagram repeats the question, which makes its connection.
+    /// Client: answered. Until the server confirms, each datagram has the question in it, which makes its connection.
     Confirming,
     Open,
 }
 
 impl Conn {
-    pub(crate) fn client(config: &RudpConfig, cid: u64, ends: Ends, now: Instant) -> Self {
+    pub(crate) fn client(config: &Rc<RudpConfig>, cid: u64, ends: FourTuple, now: Instant) -> Self {
         Self {
             cid,
             peer_cid: 0,
             stage: Stage::Opening,
             path: PeerPath::proven(ends),
-            moved: false,
             number: 1,
-            send: SendSide::new(config),
-            recv: RecvSide::new(config.window_bytes),
+            peer_number: 0,
+            peer_window: 0,
+            tx: MessageStreamSender::new(config.stream_bytes_max as usize),
+            sender: ReliableSender::new(config.controller.clone(), config.sender_policy()),
+            rx: MessageStreamReader::new(config.rx_limits()),
+            acks: AckOwed::new(config.ack_delay),
             heard_at: now,
             ping: true,
             pinged: false,
@@ -68,42 +80,45 @@ impl Conn {
             reset: None,
             neighbour_failures: 0,
             leave_at: Instant::NEVER,
+            config: config.clone(),
         }
     }
 
-    pub(crate) fn server(config: &RudpConfig, cid: u64, peer: Hello, ends: Ends, now: Instant) -> Self {
-        let mut conn = Self::client(config, cid, ends, now);
-        (conn.peer_cid, conn.stage, conn.ping) = (peer.cid, Stage::Open, false);
-        conn.send.window = peer.window;
-        conn
+    pub(crate) fn server(config: &Rc<RudpConfig>, cid: u64, peer: Hello, ends: FourTuple, now: Instant) -> Self {
+        let (peer_cid, peer_window) = (peer.cid, peer.window);
+        Self { peer_cid, peer_window, stage: Stage::Open, ping: false, ..Self::client(config, cid, ends, now) }
     }
 
     /// Congestion window, bytes.
     #[must_use]
     pub fn cwnd(&self) -> u64 {
-        self.send.controller.cwnd()
+        self.sender.controller().cwnd()
     }
 
     /// The round-trip time, smoothed; zero before the first sample.
     #[must_use]
-    pub fn srtt(&self) -> std::time::Duration {
-        self.send.rtt.smoothed()
-    }
-
-    pub(crate) fn endpoints(&self) -> (Endpoint, Endpoint) {
-        (self.path.ends.local, self.path.ends.remote)
+    pub fn srtt(&self) -> Duration {
+        self.sender.rtt().smoothed()
     }
 
     /// Where the peer is now.
     #[must_use]
     pub fn peer(&self) -> Endpoint {
-        self.path.ends.remote
+        self.ends().remote()
     }
 
     /// Whether the peer has proven to be there.
     #[must_use]
     pub fn peer_is_proven(&self) -> bool {
         self.path.is_proven()
+    }
+
+    pub(crate) fn ends(&self) -> FourTuple {
+        self.path.ends()
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.stage == Stage::Opening
     }
 
     /// The next hop did not answer. On a bad link that happens; several times in a row, before there was any answer, it is
@@ -113,262 +128,236 @@ impl Conn {
         self.is_opening() && self.neighbour_failures >= NEIGHBOUR_FAILURES_MAX
     }
 
-    pub(crate) fn is_opening(&self) -> bool {
-        self.stage == Stage::Opening
-    }
-
-    /// A datagram of this connection, checked by `parse`.
-    pub(crate) fn on_datagram(
-        &mut self,
-        cx: &mut Context<'_, Rudp>,
-        config: &RudpConfig,
-        io: &mut MessageIo,
-        meta: &Meta,
-        frame: burstlane::frame::Frame,
-        acks: &mut crate::send::AckRun,
-    ) -> Result<(), FlowError> {
-        if meta.header.cid == 0 {
-            return Ok(()); // a late duplicate of the question
-        }
-        let asked_at = std::mem::replace(&mut self.heard_at, cx.now);
-        self.pinged = false;
-        if !self.send.is_waiting() {
-            self.send.on_progress();
-        }
-        if self.recv.largest.is_none_or(|largest| meta.header.number > largest) {
-            self.recv.largest = Some(meta.header.number);
-            self.on_newest(cx, config, meta);
-        }
-        self.path.on_received(meta.ends, meta.bytes);
-        if meta.header.eliciting {
-            self.recv.on_eliciting(cx.now);
-        }
-        let mut stream = None;
-        for frame in wire::frames(frame.bytes()) {
-            match frame {
-                Frame::Ping | Frame::Open(_) => {}
-                Frame::Ack(ack) => {
-                    self.send.on_ack(cx.mem, &ack, acks)?;
-                    self.stage = if self.stage == Stage::Confirming { Stage::Open } else { self.stage };
-                }
-                Frame::Accept(hello) if self.is_opening() && meta.ends == self.path.ends => {
-                    self.on_accepted(cx, io, hello, asked_at);
-                }
-                Frame::Accept(_) => {}
-                Frame::Challenge(token) => self.response = Some(token),
-                Frame::Response(token) => self.path.on_response(meta.ends, token),
-                Frame::Reset => return Err(FlowError::Reset),
-                Frame::Stream { offset, data, end } => stream = Some((offset, data.len(), end)),
+    pub(crate) fn on_run(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
+        let mut acks = self.sender.begin_run(cx.now);
+        while let Some(Segment { meta, frame }) = run.take() {
+            if meta.datagram.reset {
+                return self.fail(cx, FlowError::Reset);
+            }
+            if self.on_datagram(cx, io, &meta, frame, &mut acks).is_err() {
+                self.abort(cx, FlowError::Protocol);
+                break;
             }
         }
-        if let Some((offset, bytes, end)) = stream {
-            let mut frame = frame;
-            frame.trim_front(frame.len() - bytes);
-            self.recv.on_stream(cx.mem, offset, frame, end, config)?;
+        if let Some(sample) = self.sender.finish_run(acks) {
+            self.sender.observe(cx, &sample);
+        }
+        self.go_on(cx, io);
+    }
+
+    fn on_datagram(
+        &mut self,
+        cx: &mut Context<'_, Rudp>,
+        io: &mut MessageIo,
+        Meta { datagram, ends, bytes }: &Meta,
+        frame: Frame,
+        acks: &mut AckRun,
+    ) -> Result<(), Broken> {
+        let asked_at = std::mem::replace(&mut self.heard_at, cx.now);
+        self.pinged = false;
+        if !self.is_waiting() {
+            self.sender.on_progress();
+        }
+        if datagram.number > self.peer_number {
+            self.peer_number = datagram.number;
+            let has_moved = *ends != self.ends() && self.stage == Stage::Open;
+            if has_moved && self.path.on_moved(*ends, cx.random_u64(), cx.now) {
+                self.sender.on_new_path(cx.now, self.config.controller.clone());
+            }
+        }
+        self.path.on_received(*ends, *bytes);
+        self.response = datagram.challenge.or(self.response);
+        if let Some(token) = datagram.response {
+            self.path.on_response(*ends, token);
+        }
+        if let Some(hello) = datagram.hello.filter(|_| self.is_opening() && *ends == self.ends()) {
+            self.on_answered(cx, io, hello, asked_at);
+        }
+        if let Some(ack) = &datagram.ack {
+            self.sender.on_ack(acks, ack.upto, ack.ranges(), Duration::from_micros(ack.delay_us.into()))?;
+            self.tx.release(cx.mem, ack.upto);
+            self.peer_window = self.peer_window.max(ack.window);
+            self.stage = if self.stage == Stage::Confirming { Stage::Open } else { self.stage };
+        }
+        if datagram.is_eliciting() {
+            self.acks.on_received(cx.now);
+        }
+        if let Some(Stream { offset, end }) = datagram.stream
+            && !self.rx.on_range(cx.mem, offset, frame, end)?
+        {
+            self.acks.hurry();
         }
         Ok(())
     }
 
-    fn on_newest(&mut self, cx: &mut Context<'_, Rudp>, config: &RudpConfig, meta: &Meta) {
-        let before = self.path.ends;
-        if meta.ends == before || self.stage != Stage::Open {
-            return;
-        }
-        self.path.on_moved(meta.ends, cx.random_u64(), cx.now);
-        self.moved = true;
-        if before.remote.ip != meta.ends.remote.ip {
-            self.send.on_moved(cx.now, config);
-        }
-    }
-
-    fn on_accepted(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, peer: Hello, asked_at: Instant) {
-        (self.peer_cid, self.stage, self.ping) = (peer.cid, Stage::Confirming, true);
-        self.send.window = peer.window;
-        self.send.on_answered(cx.now, asked_at);
-        io.open = true;
+    /// The server is there, and has given the connection its name.
+    fn on_answered(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, peer: Hello, asked_at: Instant) {
+        (self.peer_cid, self.peer_window) = (peer.cid, peer.window);
+        (self.stage, self.ping, io.open) = (Stage::Confirming, true, true);
+        self.sender.on_opened(cx.now, asked_at);
         cx.emit(Ready::OPEN | Ready::WRITABLE);
         // For ICMP errors, which quote the peer's. If another connection has the same, this one does without.
         let _ = cx.add_key(Key::Peer(self.peer_cid));
     }
 
     /// The deadline has come: some of the timers have.
-    pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_, Rudp>, config: &RudpConfig) {
+    pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo) {
         let now = cx.now;
-        if self.recv.ack_at(config.ack_delay) <= now {
-            self.recv.urgent = true;
-        }
-        if self.send.recheck_at <= now {
-            self.send.detect_loss(now);
-        }
-        if self.path.on_deadline(now) {
-            // Back to where it was. It may have waited for us there.
-            (self.moved, self.ping) = (true, true);
-            self.send.on_progress();
-        }
-        if now.since(self.heard_at) >= config.idle_timeout {
+        if now.since(self.heard_at) >= self.config.idle_timeout {
             // If all but the end was acknowledged, nothing is missing but a farewell.
-            let in_order = self.send.lacks_only_end() && self.recv.is_complete();
-            return cx.close((!in_order).then_some(FlowError::TimedOut));
+            let lacks_only_end = self.tx.is_finished() && self.sender.una() + 1 >= self.tx.stop();
+            return cx.close((!lacks_only_end || !self.rx.is_complete()).then_some(FlowError::TimedOut));
+        }
+        if self.acks.due_at() <= now {
+            self.acks.hurry();
         }
         if self.leave_at <= now {
             self.reset = Some(FlowError::Aborted); // nobody reads it
         }
-        if self.heard_at + config.keep_alive <= now && !self.is_expecting() {
+        if self.path.on_deadline(now) {
             self.ping = true;
+            self.sender.on_progress();
         }
-        if self.send.retry_at <= now {
-            let name = self.send.on_silence(now);
+        self.ping |= self.alive_at() <= now;
+        if let Some(name) = self.sender.on_deadline(now) {
             let flow = cx.flow_ref();
             cx.observe(|| Event::TimerFired { flow, name });
-            self.ping |= self.is_expecting() && self.send.sent.is_empty();
-            self.send.retry_at = now + self.send.patience(config);
+            self.ping |= self.is_expecting() && self.sender.is_empty();
+        }
+        self.go_on(cx, io);
+    }
+
+    /// The application let go: nobody reads any more.
+    pub(crate) fn discard(&mut self) {
+        self.rx.discard();
+    }
+
+    /// It ends without order, and the peer is told.
+    pub(crate) fn abort(&mut self, cx: &mut Context<'_, Rudp>, error: FlowError) {
+        self.reset = Some(error);
+        if self.is_opening() {
+            cx.close(Some(error));
         }
     }
 
-    /// Puts the flow on the lists where it has something to do, and sets its deadline. The end of every call but
-    /// `poll_tx`.
-    pub(crate) fn schedule(&mut self, cx: &mut Context<'_, Rudp>, config: &RudpConfig) {
-        if cx.is_ended() {
-            return;
-        }
-        if self.owes_control() {
-            cx.want_tx(Class::Control);
-        }
-        if self.recv.urgent {
-            cx.want_tx(Class::Ack);
-        }
-        if self.stage != Stage::Opening && self.send.next_piece().is_some() {
-            cx.want_tx(Class::Data);
-        }
-        self.set_deadline(cx, config);
-    }
-
-    fn set_deadline(&mut self, cx: &mut Context<'_, Rudp>, config: &RudpConfig) {
-        if !self.is_expecting() {
-            self.send.retry_at = Instant::NEVER;
-        } else if self.send.retry_at == Instant::NEVER {
-            self.send.retry_at = cx.now + self.send.patience(config);
-        }
-        if self.recv.discards && self.send.is_done() && self.leave_at == Instant::NEVER {
-            self.leave_at = cx.now + config.linger;
-        }
-        let quiet = !self.is_expecting();
-        let alive_at = if quiet { self.heard_at + config.keep_alive } else { Instant::NEVER };
-        let ack_at = if self.recv.urgent { Instant::NEVER } else { self.recv.ack_at(config.ack_delay) };
-        let idle_at = self.heard_at + config.idle_timeout;
-        let timers = [self.send.retry_at, self.send.recheck_at, self.path.deadline(), self.leave_at];
-        let due = timers.into_iter().chain([ack_at, alive_at, idle_at]).min();
-        cx.set_deadline(due.unwrap_or(Instant::NEVER));
-    }
-
-    /// Whether the peer owes an answer.
-    fn is_expecting(&self) -> bool {
-        self.stage != Stage::Open || self.send.is_waiting() || self.ping || self.pinged
-    }
-
-    fn owes_control(&self) -> bool {
-        self.ping || self.response.is_some() || self.path.challenge().is_some() || self.reset.is_some()
-    }
-
-    /// Ends the connection in good order once both halves are done, and the peer knows what we know.
-    pub(crate) fn finish_if_done(&mut self, cx: &mut Context<'_, Rudp>, config: &RudpConfig) {
-        if cx.is_ended() || !self.send.is_done() || !self.recv.is_complete() {
-            return;
-        }
-        if self.recv.has_news() {
-            self.recv.urgent = true;
-            return;
-        }
-        cx.retire(self.remnant(Some(self.recv.upto())), cx.now + config.linger);
-    }
-
-    /// Ends the connection without order.
-    pub(crate) fn fail(&self, cx: &mut Context<'_, Rudp>, config: &RudpConfig, error: FlowError) {
-        cx.retire_failed(self.remnant(None), cx.now + config.linger, error);
+    /// It is over, without order.
+    fn fail(&self, cx: &mut Context<'_, Rudp>, error: FlowError) {
+        cx.retire_failed(self.remnant(None), cx.now + self.config.linger, error);
     }
 
     fn remnant(&self, upto: Option<u64>) -> Remnant {
         Remnant { peer_cid: self.peer_cid, number: self.number, upto }
     }
 
-    /// The application ended it: the peer is told.
-    pub(crate) fn abort(&mut self, cx: &mut Context<'_, Rudp>, error: FlowError) {
-        if self.is_opening() {
-            return cx.close(Some(error));
+    /// After anything that happened: moves messages both ways, puts the flow on the lists where it has something to do, and
+    /// sets its deadline.
+    pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo) {
+        if cx.is_ended() {
+            return;
         }
-        self.reset = Some(error);
+        if self.tx.take_from(cx.mem, io) {
+            cx.emit(Ready::WRITABLE);
+        }
+        match self.rx.deliver_to(cx.mem, io, self.peer()) {
+            Ok(ready) => cx.emit(ready),
+            Err(_) => self.abort(cx, FlowError::Protocol),
+        }
+        if self.rx.has_opened(io) {
+            // The larger window may be what the peer waits for: it is to confirm that it heard.
+            self.ping |= !self.acks.is_owed();
+            self.acks.hurry();
+        }
+        if self.owes_control() {
+            cx.want_tx(Class::Control);
+        }
+        if !self.is_opening() && self.sender.has_next(cx.now, self.tx.stop_within(self.peer_window)) {
+            cx.want_tx(Class::Data);
+        }
+        self.settle(cx);
+    }
+
+    /// The end of every call: ends the connection in good order once both halves are done and the peer knows what we know,
+    /// and otherwise sets the deadline.
+    fn settle(&mut self, cx: &mut Context<'_, Rudp>) {
+        if cx.is_ended() {
+            return;
+        }
+        let is_done = self.tx.is_finished() && self.sender.una() == self.tx.stop();
+        if is_done && self.rx.is_complete() {
+            if !self.acks.is_owed() {
+                return cx.retire(self.remnant(Some(self.rx.upto())), cx.now + self.config.linger);
+            }
+            self.acks.hurry();
+        } else if is_done && self.rx.discards() {
+            self.leave_at = self.leave_at.min(cx.now + self.config.linger);
+        }
+        if self.acks.is_urgent() {
+            cx.want_tx(Class::Ack);
+        }
+        self.sender.arm(cx.now, self.is_expecting());
+        let idle_at = self.heard_at + self.config.idle_timeout;
+        let timers = [self.path.deadline(), self.acks.due_at(), self.leave_at, self.alive_at(), idle_at];
+        cx.set_deadline(timers.into_iter().fold(self.sender.deadline(), Instant::min));
+    }
+
+    /// Whether the peer owes an answer to something of the stream, or a larger window.
+    fn is_waiting(&self) -> bool {
+        self.sender.una() < self.tx.stop()
+    }
+
+    /// Whether the peer owes any answer.
+    fn is_expecting(&self) -> bool {
+        self.stage != Stage::Open || self.is_waiting() || self.ping || self.pinged
+    }
+
+    /// When a peer that owes nothing is asked whether it is there.
+    fn alive_at(&self) -> Instant {
+        if self.is_expecting() { Instant::NEVER } else { self.heard_at + self.config.keep_alive }
+    }
+
+    fn owes_control(&self) -> bool {
+        self.ping || self.response.is_some() || self.path.challenge().is_some() || self.reset.is_some()
     }
 
     pub(crate) fn poll_tx(
         &mut self,
         cx: &mut Context<'_, Rudp>,
-        config: &RudpConfig,
         io: &mut MessageIo,
         class: Class,
         out: &mut TxBatch<'_>,
     ) -> TxStatus {
-        if self.moved {
-            let Ends { local, remote } = self.path.ends;
-            match out.path(Some(local.ip), remote.ip) {
-                Ok(path) => cx.set_path(path),
-                Err(_) => return TxStatus::Idle, // the peer moves again, or falls silent
-            }
-            self.moved = false;
-        }
-        let Some(mtu) = cx.path().and_then(|path| out.mtu(path)) else { return TxStatus::Idle };
-        let headers = UDP_HEADER_BYTES + if self.path.ends.remote.ip.is_v4() { 20 } else { 40 };
-        let payload_max = (mtu as usize).saturating_sub(headers);
-        self.send.set_segment_bytes(cx.now, payload_max.saturating_sub(HEADER_BYTES + 9).max(1) as u32);
+        // Without a route: the peer moves again, or falls silent.
+        let Some((path, payload_max)) = self.path.resolve(cx, out) else { return TxStatus::Idle };
+        self.sender.set_segment(cx.now, payload_max.saturating_sub(HEADER_BYTES + 8) as u32);
         let sent = match class {
-            Class::Control if self.owes_control() => self.send_bare(cx, config, io, out),
-            Class::Ack if self.recv.urgent => self.send_bare(cx, config, io, out),
+            Class::Control if self.owes_control() => self.send_bare(cx, io, path, out),
+            Class::Ack if self.acks.is_urgent() => self.send_bare(cx, io, path, out),
             Class::Control | Class::Ack => Ok(TxStatus::Idle),
-            Class::Data => self.send_stream(cx, config, io, payload_max, out),
+            Class::Data => self.send_stream(cx, io, (path, payload_max), out),
         };
-        self.finish_if_done(cx, config);
-        if cx.is_ended() {
-            return TxStatus::Idle;
-        }
-        if self.recv.urgent && class != Class::Ack {
-            cx.want_tx(Class::Ack);
-        }
-        self.set_deadline(cx, config);
+        self.settle(cx);
         match sent {
             Ok(status) => status,
             // Too big: the timers try again, when the path is another.
             Err(TxStop::Unresolved | TxStop::TooBig { .. }) => TxStatus::Idle,
-            Err(TxStop::Full | TxStop::NoMemory) => TxStatus::More,
-            Err(TxStop::NoPath) => {
-                self.moved = true;
-                TxStatus::More
-            }
+            Err(TxStop::Full | TxStop::NoMemory | TxStop::NoPath) => TxStatus::More,
         }
     }
 
-    /// A datagram without stream data.
+    /// A datagram with all that is owed, and without stream data.
     fn send_bare(
         &mut self,
         cx: &mut Context<'_, Rudp>,
-        config: &RudpConfig,
         io: &MessageIo,
+        path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<TxStatus, TxStop> {
-        let (mut prefix, granted) = self.prefix(cx, config, io);
-        if self.ping {
-            prefix.frame(&Frame::Ping);
-        }
-        if self.reset.is_some() {
-            prefix.frame(&Frame::Reset);
-        }
-        let path = cx.path().ok_or(TxStop::NoPath)?;
-        if prefix.bytes().len() > self.path.allowance_bytes() {
-            return Ok(TxStatus::Idle);
-        }
-        out.segments(path, &tx_info(self.path.ends), prefix.bytes(), &[], 1, |_, _| ())?;
-        (self.pinged, self.ping) = (self.pinged || self.ping, false);
-        self.on_left(prefix.bytes().len(), 1, granted);
-        if let Some(error) = self.reset {
-            self.fail(cx, config, error);
+        let datagram = self.datagram(cx, io);
+        let head = datagram.write();
+        if head.bytes().len() <= self.path.allowance_bytes() {
+            out.segments(path, &self.ends().udp_info(), head.bytes(), &[], 1, |_, _| ())?;
+            self.number += 1;
+            self.on_left(cx, &datagram, head.bytes().len());
         }
         Ok(TxStatus::Idle)
     }
@@ -377,41 +366,39 @@ impl Conn {
     fn send_stream(
         &mut self,
         cx: &mut Context<'_, Rudp>,
-        config: &RudpConfig,
         io: &MessageIo,
-        payload_max: usize,
+        (path, payload_max): (PathId, usize),
         out: &mut TxBatch<'_>,
     ) -> Result<TxStatus, TxStop> {
-        let path = cx.path().ok_or(TxStop::NoPath)?;
-        while self.stage != Stage::Opening
-            && let Some(mut piece) = self.send.next_piece()
-        {
-            let (mut prefix, granted) = self.prefix(cx, config, io);
-            let offset = piece.range.start;
-            prefix.frame(&Frame::Stream { offset, data: &[], end: false });
-            let prefix = prefix.bytes();
-            let segment_bytes = payload_max.saturating_sub(prefix.len()).max(1);
-            let allowance = self.path.allowance_bytes().checked_sub(prefix.len());
-            let Some(allowance) = allowance.filter(|bytes| *bytes > 0) else { return Ok(TxStatus::Idle) };
-            match self.send.paced(cx.now) {
-                Ok(bytes) => piece.range.end = piece.range.end.min(offset.saturating_add(bytes)),
-                Err(at) => return Ok(TxStatus::PacedUntil(at)),
-            }
-            if !self.path.is_proven() {
-                piece.range.end = piece.range.end.min(offset + allowance.min(segment_bytes) as u64);
-            }
-            let piece = self.send.in_full_datagrams(piece, segment_bytes as u64);
-            self.send.on_resume(cx.now);
-            let (slices, bytes, end) = self.send.bytes(cx.mem, &piece);
-            let mut datagrams = 0;
-            let patch = |head: &mut [u8], at: burstlane::net::SegmentAt| {
-                wire::renumber(head, self.number + datagrams, offset + at.offset as u64, end && at.last);
-                datagrams += 1;
+        while !self.is_opening() && !cx.is_ended() {
+            let mut datagram = self.datagram(cx, io);
+            datagram.stream = Some(Stream { offset: 0, end: false });
+            let head = datagram.write();
+            let room = payload_max.min(self.path.allowance_bytes()).saturating_sub(head.bytes().len());
+            let mut piece = match self.sender.next(cx.now, self.tx.stop_within(self.peer_window), room as u64) {
+                Next::Send(piece) if room > 0 => piece,
+                Next::PacedUntil(at) => return Ok(TxStatus::PacedUntil(at)),
+                Next::Send(_) | Next::Nothing => break,
             };
-            let taken = out.segments(path, &tx_info(self.path.ends), prefix, &slices, segment_bytes, patch)?;
+            if !self.path.is_proven() {
+                piece.range.end = piece.range.end.min(piece.range.start + room as u64);
+            }
+            let (slices, bytes, ends) = self.tx.slices(cx.mem, &piece.range);
+            let mut sent_bytes = 0;
+            let patch = |head: &mut [u8], at: SegmentAt| {
+                let offset = piece.range.start + at.offset as u64;
+                datagram.stream = Some(Stream { offset, end: ends && at.last });
+                datagram.number = self.number;
+                head.copy_from_slice(datagram.write().bytes());
+                self.number += 1;
+                sent_bytes += head.len();
+            };
+            let taken = out.segments(path, &self.path.ends().udp_info(), head.bytes(), &slices, room, patch)?;
             drop(slices);
-            self.on_left(prefix.len() * datagrams as usize + taken, datagrams, granted);
-            self.on_stream_sent(cx, &piece, taken as u64 + u64::from(end && taken == bytes));
+            self.on_left(cx, &datagram, sent_bytes + taken);
+            self.sender.on_sent(cx.now, &piece, taken as u64 + u64::from(ends && taken == bytes));
+            let (flow, offset, retransmission) = (cx.flow_ref(), piece.range.start, piece.again);
+            cx.observe(|| Event::SegmentSent { flow, offset, bytes: taken, retransmission });
             if taken < bytes {
                 return Err(TxStop::Full);
             }
@@ -419,43 +406,55 @@ impl Conn {
         Ok(TxStatus::Idle)
     }
 
-    fn on_stream_sent(&mut self, cx: &mut Context<'_, Rudp>, piece: &Piece, units: u64) {
-        self.send.on_sent(cx.now, piece, units);
-        let (flow, offset) = (cx.flow_ref(), piece.range.start);
-        cx.observe(|| Event::SegmentSent { flow, offset, bytes: units as usize, retransmission: piece.again });
+    /// What every datagram carries, as far as it is owed.
+    fn datagram(&self, cx: &Context<'_, Rudp>, io: &MessageIo) -> Datagram {
+        let hello = Hello { cid: self.cid, window: self.config.window_bytes.into() };
+        let ack = || {
+            let delay_us = (nanos(self.acks.waited(cx.now)) / 1_000) as u32;
+            let ranges = self.rx.recent_ranges::<RANGES_MAX>(cx.mem);
+            Ack::new(delay_us, self.rx.upto(), self.rx.window(io), ranges)
+        };
+        Datagram {
+            cid: self.peer_cid,
+            number: self.number,
+            ping: self.ping,
+            reset: self.reset.is_some(),
+            hello: (self.stage != Stage::Open).then_some(hello),
+            ack: self.acks.is_owed().then(ack),
+            challenge: self.path.challenge(),
+            response: self.response,
+            stream: None,
+        }
     }
 
-    /// What every datagram carries, as far as it is owed, and what it grants.
-    fn prefix(&self, cx: &Context<'_, Rudp>, config: &RudpConfig, io: &MessageIo) -> (Builder, Option<u64>) {
-        let mut prefix = Builder::new(self.peer_cid, self.number);
-        if self.stage != Stage::Open {
-            prefix.frame(&Frame::Open(Hello { cid: self.cid, window: u64::from(config.window_bytes) }));
-        }
-        if let Some(token) = self.path.challenge() {
-            prefix.frame(&Frame::Challenge(token));
-        }
-        if let Some(token) = self.response {
-            prefix.frame(&Frame::Response(token));
-        }
-        let granted = self.recv.has_news().then(|| self.recv.write_ack(cx.mem, io, cx.now, config, &mut prefix));
-        (prefix, granted)
-    }
-
-    /// Datagrams left that began with a [`prefix`](Self::prefix).
-    fn on_left(&mut self, bytes: usize, datagrams: u64, granted: Option<u64>) {
-        self.number += datagrams;
-        self.response = None;
+    /// Datagrams like this one left, so many bytes in all.
+    fn on_left(&mut self, cx: &mut Context<'_, Rudp>, datagram: &Datagram, bytes: usize) {
+        (self.pinged, self.ping, self.response) = (self.pinged || self.ping, false, None);
         self.path.on_sent(bytes);
-        if let Some(window) = granted {
-            self.recv.on_acked(window);
+        if let Some(ack) = &datagram.ack {
+            self.rx.on_granted(ack.window);
+            self.acks.on_sent();
         }
+        if let Some(error) = self.reset {
+            self.fail(cx, error);
+        }
+    }
+
+    /// Gives all memory back.
+    pub(crate) fn release(&mut self, mem: &mut Mem) {
+        self.tx.clear(mem);
+        self.rx.clear(mem);
+    }
+}
+
+/// The peer broke the protocol.
+struct Broken;
+
+impl<E: std::error::Error> From<E> for Broken {
+    fn from(_: E) -> Self {
+        Self
     }
 }
 
 /// The network layer asks three times before each.
 const NEIGHBOUR_FAILURES_MAX: u32 = 4;
-
-pub(crate) fn tx_info(ends: Ends) -> TxInfo {
-    let (source_port, destination_port) = (ends.local.port, ends.remote.port);
-    TxInfo { source_port, destination_port, dont_fragment: true, ..TxInfo::default() }
-}

@@ -5,38 +5,35 @@
 //!
 //! ```text
 //!  client                                      server
-//!  OPEN (own connection id, window)  ───────►  remembers nothing: its id is a keyed hash of the client's
-//!                  ◄───────  ACCEPT (id, window)      id and address (no longer than the OPEN)
-//!  OPEN again, and anything else     ───────►  the id proves that the client is there: a connection
+//!  HELLO (own connection id, window)  ───────►  remembers nothing: its id is a cookie for the client's id and
+//!                     ◄───────  HELLO (id, window)       address (and its answer no longer than the question)
+//!  HELLO again, and anything else     ───────►  the id proves that the client is there: a connection
 //! ```
-//! `wire` has the format, `send` and `recv` the two halves of a connection, `path` the peer's address, `conn` the rest.
+//! `wire` has the format, `conn` a connection; this file answers for those that are not or not any more. What any such
+//! protocol needs is the framework's toolkit.
 #![forbid(unsafe_code)]
 
 mod conn;
-mod path;
-mod recv;
-mod send;
 mod wire;
 
-use std::hash::Hasher;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use burstlane::addr::Endpoint;
 use burstlane::congestion::{Controller, NewReno};
-use burstlane::net::{DropReason, Packet, Quote, Trouble, TxBatch, TxStop};
-use burstlane::observe::Event;
-use burstlane::socket::{AppOp, MessageIo, Ready};
+use burstlane::net::{DropReason, Packet, Quote, Trouble, TxBatch};
+use burstlane::socket::{AppOp, MessageIo};
 use burstlane::time::Duration;
-use burstlane::toolkit::{Mem, MessageLimits, RtoConfig};
+use burstlane::toolkit::{
+    Answers, CookieJar, FourTuple, Mem, MessageLimits, MessageStreamLimits, RtoConfig, SenderPolicy,
+};
 use burstlane::transport::{
     Class, Context, FlowError, LaneCx, LaneInfo, Listener, Open, Opened, Parsed, RemnantInput, Run, Transport,
     TroubleAnswer, TxStatus, Unmatched, Verdict,
 };
-use siphasher::sip::SipHasher13;
 
 pub use conn::Conn;
-use path::Ends;
-use wire::{Builder, Frame, Header, Hello};
+use wire::{Ack, Datagram, Hello};
 
 /// What all connections have in common.
 #[derive(Clone, Debug)]
@@ -81,8 +78,13 @@ impl Default for RudpConfig {
 }
 
 impl RudpConfig {
-    fn rx_limits(&self) -> MessageLimits {
-        MessageLimits { messages_max: self.rx_messages_max as usize, bytes_max: self.window_bytes as usize }
+    fn rx_limits(&self) -> MessageStreamLimits {
+        let &Self { message_bytes_max, window_bytes, rx_messages_max: messages_max, .. } = self;
+        MessageStreamLimits { message_bytes_max, window_bytes, messages_max }
+    }
+
+    fn sender_policy(&self) -> SenderPolicy {
+        SenderPolicy { rto: self.rto, ack_delay_max: self.ack_delay, patience_max: PATIENCE_MAX }
     }
 
     fn io(&self, open: bool) -> MessageIo {
@@ -94,14 +96,11 @@ impl RudpConfig {
 
 /// RUDP on one lane.
 pub struct Rudp {
-    config: RudpConfig,
-    secret: Arc<Secret>,
-    /// Answers to strangers and for remnants.
-    owed: Vec<Answer>,
+    config: Rc<RudpConfig>,
+    /// Makes a server's connection ids.
+    jar: Arc<CookieJar>,
+    answers: Answers,
 }
-
-/// From which a server derives its connection ids.
-pub struct Secret([u8; 16]);
 
 /// What a datagram names its connection by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -112,11 +111,11 @@ pub enum Key {
     Peer(u64),
 }
 
-/// A datagram's header and way.
+/// A datagram, and its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta {
-    header: Header,
-    ends: Ends,
+    datagram: Datagram,
+    ends: FourTuple,
     bytes: usize,
 }
 
@@ -130,14 +129,9 @@ pub struct Remnant {
     upto: Option<u64>,
 }
 
-struct Answer {
-    ends: Ends,
-    datagram: Builder,
-}
-
 impl Transport for Rudp {
     type Config = RudpConfig;
-    type Shared = Secret;
+    type Shared = CookieJar;
     type Key = Key;
     type Meta = Meta;
     type Conn = Conn;
@@ -148,68 +142,59 @@ impl Transport for Rudp {
 
     const NAME: &'static str = "rudp";
 
-    fn shared(_: &RudpConfig, secret: &[u8; 32]) -> Secret {
-        Secret(secret.first_chunk().copied().unwrap_or_default())
+    fn shared(_: &RudpConfig, secret: &[u8; 32]) -> CookieJar {
+        let half = |at: usize| secret.iter().skip(at).take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
+        CookieJar::new((half(0), half(8)), COOKIE_TIME)
     }
 
-    fn new(config: RudpConfig, secret: Arc<Secret>, _: LaneInfo) -> Self {
-        Self { config, secret, owed: Vec::new() }
+    fn new(config: RudpConfig, jar: Arc<CookieJar>, _: LaneInfo) -> Self {
+        Self { config: Rc::new(config), jar, answers: Answers::new() }
     }
 
     fn endpoints(&self, _: &Key, conn: &Conn) -> (Endpoint, Endpoint) {
-        conn.endpoints()
+        (conn.ends().local(), conn.ends().remote())
     }
 
     fn parse(&self, packet: &Packet) -> Result<Parsed<Key, Meta>, DropReason> {
-        let bytes = packet.frame.bytes();
-        let header = wire::parse(bytes)?;
-        let ends = Ends { local: packet.dst, remote: packet.src };
-        // A question finds the connection that it, or the same question before it, may have led to.
-        let cid = match header.open {
-            Some(hello) if header.cid == 0 => self.server_cid(hello.cid, ends),
-            _ => header.cid,
-        };
-        let meta = Meta { header, ends, bytes: bytes.len() };
-        let header_bytes = wire::HEADER_BYTES as u16;
-        Ok(Parsed { key: Key::Own(cid), meta, port: packet.dst.port, header_bytes })
+        let (datagram, header_bytes) = Datagram::parse(packet.frame.bytes())?;
+        let (ends, bytes) = (FourTuple::new(packet.dst, packet.src), packet.frame.len());
+        let (key, port) = (Key::Own(datagram.cid), packet.dst.port);
+        Ok(Parsed { key, meta: Meta { datagram, ends, bytes }, port, header_bytes: header_bytes as u16 })
     }
 
     fn parse_quoted(&self, quote: &Quote) -> Option<Key> {
-        Some(match wire::quoted(&quote.bytes)? {
-            wire::Quoted::To(peer_cid) => Key::Peer(peer_cid),
-            wire::Quoted::OpenBy(cid) => Key::Own(cid),
-        })
+        wire::quoted(&quote.bytes)
     }
 
     fn connect(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
         let cid = cx.random_u64().max(1);
-        let ends = Ends { local: open.local, remote: open.remote };
-        let conn = Conn::client(&self.config, cid, ends, cx.now);
+        let conn = Conn::client(&self.config, cid, FourTuple::new(open.local, open.remote), cx.now);
         Ok(Opened { key: Key::Own(cid), conn, io: self.config.io(false) })
     }
 
     fn on_unmatched(
         &mut self,
         cx: &mut LaneCx<'_, Self>,
-        &Meta { header, ends, .. }: &Meta,
+        &Meta { datagram: Datagram { cid, hello, .. }, ends, .. }: &Meta,
         _: &Packet,
         listener: Option<&Listener>,
     ) -> Unmatched<Self> {
-        let Some(hello) = header.open else { return Unmatched::Drop(DropReason("rudp: unknown connection")) };
+        let Some(peer) = hello else { return Unmatched::Drop(DropReason("rudp: unknown connection")) };
         let Some(listener) = listener else { return Unmatched::Refuse(DropReason("rudp: nobody listens")) };
-        let cid = self.server_cid(hello.cid, ends);
-        if header.cid == 0 {
-            let mut datagram = Builder::new(hello.cid, 0);
-            datagram.frame(&Frame::Accept(Hello { cid, window: u64::from(self.config.window_bytes) }));
-            return self.owe(cx, Answer { ends, datagram });
+        let (local, remote) = (ends.local(), ends.remote());
+        if cid == 0 {
+            let cid = self.jar.make64(local, remote, peer.cid, cx.now);
+            let hello = Some(Hello { cid, window: self.config.window_bytes.into() });
+            let answer = Datagram { cid: peer.cid, hello, ..Datagram::default() };
+            return self.answers.owe(cx, ends, answer.write().bytes());
         }
-        if header.cid != cid {
+        if !self.jar.check64(cid, local, remote, peer.cid, cx.now) {
             return Unmatched::Drop(DropReason("rudp: forged or outdated connection id"));
         }
         if !listener.has_room() {
             return Unmatched::Drop(DropReason("rudp: backlog is full"));
         }
-        let conn = Conn::server(&self.config, cid, hello, ends, cx.now);
+        let conn = Conn::server(&self.config, cid, peer, ends, cx.now);
         let flow = Opened { key: Key::Own(cid), conn, io: self.config.io(true) };
         Unmatched::Accept { flow, consumed: false }
     }
@@ -221,57 +206,37 @@ impl Transport for Rudp {
         input: RemnantInput<'_, Self>,
         _: Option<&Listener>,
     ) -> Verdict<Self> {
-        let RemnantInput::Packet(&Meta { header, ends, .. }, _) = input else { return Verdict::Gone };
-        if header.eliciting && header.cid != 0 {
-            let mut datagram = Builder::new(remnant.peer_cid, remnant.number);
-            match remnant.upto {
-                Some(upto) => datagram.ack(header.number, 0, upto, 0, std::iter::empty()),
-                None => datagram.frame(&Frame::Reset),
-            }
+        let RemnantInput::Packet(&Meta { datagram, ends, .. }, _) = input else { return Verdict::Gone };
+        if datagram.is_eliciting() {
+            let &mut Remnant { peer_cid: cid, number, upto } = remnant;
+            let ack = upto.map(|upto| Ack::new(0, upto, 0, []));
+            let answer = Datagram { cid, number, ack, reset: upto.is_none(), ..Datagram::default() };
             remnant.number += 1;
-            let _ = self.owe(cx, Answer { ends, datagram });
+            let _ = self.answers.owe(cx, ends, answer.write().bytes());
         }
         Verdict::Keep { until: cx.now + self.config.linger }
     }
 
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
-        let config = &self.config;
-        let mut acks = conn.send.begin_acks(cx.now);
-        while let Some(segment) = run.take() {
-            if let Err(error) = conn.on_datagram(cx, config, io, &segment.meta, segment.frame, &mut acks) {
-                if error == FlowError::Reset {
-                    return conn.fail(cx, config, error);
-                }
-                conn.abort(cx, error);
-                break;
-            }
-        }
-        if let Some(sample) = conn.send.finish_acks(acks) {
-            let (flow, rtt) = (cx.flow_ref(), &conn.send.rtt);
-            if let Some(sample) = sample.rtt {
-                let (srtt, rto) = (rtt.smoothed(), rtt.rto());
-                cx.observe(|| Event::RttSample { flow, rtt: sample, srtt, rto });
-            }
-            let (cwnd, ssthresh) = (conn.cwnd(), conn.send.controller.ssthresh());
-            cx.observe(|| Event::Congestion { flow, cwnd, ssthresh, in_flight: sample.in_flight });
-        }
-        self.go_on(cx, conn, io);
+        conn.on_run(cx, io, run);
     }
 
     fn on_deadline(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo) {
-        conn.on_deadline(cx, &self.config);
-        self.go_on(cx, conn, io);
+        conn.on_deadline(cx, io);
     }
 
     fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, op: AppOp<Self::Op>) {
         match op {
             AppOp::Written | AppOp::Consumed(_) => {}
             AppOp::Shutdown => io.tx_finished = true,
-            AppOp::Close => (io.tx_finished, conn.recv.discards) = (true, true),
+            AppOp::Close => {
+                io.tx_finished = true;
+                conn.discard();
+            }
             AppOp::Abort => conn.abort(cx, FlowError::Aborted),
             AppOp::Own(never) => match never {},
         }
-        self.go_on(cx, conn, io);
+        conn.go_on(cx, io);
     }
 
     fn on_trouble(
@@ -300,73 +265,22 @@ impl Transport for Rudp {
         class: Class,
         out: &mut TxBatch<'_>,
     ) -> TxStatus {
-        conn.poll_tx(cx, &self.config, io, class, out)
+        conn.poll_tx(cx, io, class, out)
     }
 
     fn poll_lane_tx(&mut self, _: &mut LaneCx<'_, Self>, out: &mut TxBatch<'_>) -> TxStatus {
-        while let Some(Answer { ends, datagram }) = self.owed.last() {
-            let sent = out
-                .path(Some(ends.local.ip), ends.remote.ip)
-                .map(|path| out.segments(path, &conn::tx_info(*ends), datagram.bytes(), &[], 1, |_, _| ()));
-            if let Ok(Err(TxStop::Full | TxStop::NoMemory)) = sent {
-                return TxStatus::More;
-            }
-            // Without a way, or while a neighbour is asked for, it is lost as on the way.
-            self.owed.pop();
-        }
-        TxStatus::Idle
+        self.answers.poll_tx(out)
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
-        conn.send.release(mem);
-        conn.recv.release(mem);
+        conn.release(mem);
     }
 }
 
-impl Rudp {
-    /// The server's connection id for a client's, from where it is.
-    fn server_cid(&self, client_cid: u64, ends: Ends) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.secret.0);
-        for Endpoint { ip, port } in [ends.local, ends.remote] {
-            hasher.write(&ip.octets());
-            hasher.write_u16(port);
-        }
-        hasher.write_u64(client_cid);
-        hasher.finish().max(1)
-    }
-
-    fn owe(&mut self, cx: &mut LaneCx<'_, Self>, answer: Answer) -> Unmatched<Self> {
-        if self.owed.len() >= OWED_MAX {
-            return Unmatched::Drop(DropReason("rudp: too many answers owed"));
-        }
-        self.owed.push(answer);
-        cx.want_lane_tx();
-        Unmatched::Owed
-    }
-
-    /// After anything that happened: moves messages both ways and records what is owed.
-    fn go_on(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo) {
-        if cx.is_ended() {
-            return;
-        }
-        let config = &self.config;
-        if conn.send.take_messages(cx.mem, io, config) {
-            cx.emit(Ready::WRITABLE);
-        }
-        let had_news = conn.recv.has_news();
-        match conn.recv.deliver(cx.mem, io, conn.peer(), config) {
-            Ok(Ready::NONE) => {}
-            Ok(ready) => cx.emit(ready),
-            Err(error) => conn.abort(cx, error),
-        }
-        // A window that opens may be what the peer waits for: it is to confirm that it heard.
-        conn.ping |= conn.recv.urgent && !had_news;
-        conn.finish_if_done(cx, config);
-        conn.schedule(cx, config);
-    }
-}
-
-/// Answers owed at a time on a lane.
-const OWED_MAX: usize = 1024;
 /// No path is believed to be narrower (RFC 1122 3.3.3).
 const MTU_MIN: u32 = 576;
+/// Deviation: RFC 6298 2.5 lets the timeout grow to a minute and more. What is asked every six seconds is one datagram, and
+/// within the time in which a peer is held for gone it must not be asked too rarely.
+const PATIENCE_MAX: Duration = Duration::from_secs(6);
+/// A server's answer is good for at least so long, and at most twice that: a client on a bad link repeats it for a while.
+const COOKIE_TIME: Duration = Duration::from_secs(60);

@@ -1,35 +1,42 @@
-//! What RUDP looks like inside a UDP datagram: a fixed header, then frames (in the manner of RFC 9000 12.4) to its end.
-//! Everything off the wire is checked here, once; the frames of a datagram that passed [`parse`] cannot be malformed.
+//! What RUDP looks like inside a UDP datagram: a header, the parts that its flags name, stream data to the end. Everything
+//! off the wire is checked here, once.
 //!
 //! ```text
-//!  0       1         2                      10                    18
-//!  | magic | version | receiver's conn. id  | packet number       | frames...
+//!  0       1         2                       10              18      19
+//!  | magic | version | receiver's conn. id:8 | number:8      | flags | parts...
 //!
-//!  0 PING                             1 ACK number:8 delay_us:4 upto:8 window:8 ranges:1 (start:4 bytes:4)*ranges
-//!  2 OPEN cid:8 window:8              3 ACCEPT cid:8 window:8
-//!  4 CHALLENGE token:8                5 RESPONSE token:8
-//!  6 RESET                            7 STREAM offset:8 data...    8 STREAM with the end of the stream behind the data
+//!  HELLO  conn. id:8 window:8        ACK  delay_us:4 upto:8 window:8 ranges:1 (start:4 bytes:4)*ranges
+//!  CHALLENGE  token:8                RESPONSE  token:8
+//!  STREAM  offset:8 data...          END, with STREAM: the stream ends behind the data     PING, RESET: nothing
 //! ```
-//! All numbers are big-endian. A STREAM frame fills the datagram, so its data needs no length. ACK reports the stream by
-//! offsets, so that a range sent twice needs no two names; its ranges count from `upto`. Packet numbers are never used
-//! twice: they tell how old a datagram is, which decides on where the peer is now.
+//! All numbers are big-endian, the parts in this order. ACK reports the stream by offsets, so that a range sent twice needs
+//! no two names; its ranges count from `upto`. Datagrams are numbered from 1, and no number is used twice: it tells how old
+//! a datagram is, which decides on where the peer is now.
 
 use std::ops::Range;
 
-use arrayvec::ArrayVec;
 use burstlane::net::DropReason;
+use burstlane::toolkit::{FieldReader, FieldWriter};
 
-/// What every datagram begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    /// Connection id of the receiver; 0 while the sender does not know it.
+use crate::Key;
+
+/// A datagram but for its stream data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Datagram {
+    /// Connection id of the receiver; 0 in a question, whose sender does not know it.
     pub(crate) cid: u64,
-    /// Never used twice by a sender.
     pub(crate) number: u64,
-    /// The OPEN frame, which is the first one of a datagram if there is one.
-    pub(crate) open: Option<Hello>,
-    /// Whether the receiver is to acknowledge it.
-    pub(crate) eliciting: bool,
+    /// The receiver is to acknowledge it, if only that it came.
+    pub(crate) ping: bool,
+    /// The connection is over.
+    pub(crate) reset: bool,
+    pub(crate) hello: Option<Hello>,
+    pub(crate) ack: Option<Ack>,
+    /// A token to be sent back.
+    pub(crate) challenge: Option<u64>,
+    /// A token sent back.
+    pub(crate) response: Option<u64>,
+    pub(crate) stream: Option<Stream>,
 }
 
 /// What each side says at first: its connection id, and how much it takes before it says more.
@@ -39,327 +46,260 @@ pub(crate) struct Hello {
     pub(crate) window: u64,
 }
 
-impl Hello {
-    fn is_sound(&self) -> bool {
-        self.cid != 0 && self.window < NUMBERS_MAX
-    }
-}
-
-/// One frame. `Stream` has `data` at the end of the datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Frame<'a> {
-    Ping,
-    Ack(Ack<'a>),
-    Open(Hello),
-    Accept(Hello),
-    Challenge(u64),
-    Response(u64),
-    Reset,
-    Stream { offset: u64, data: &'a [u8], end: bool },
-}
-
 /// What was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ack<'a> {
-    /// The highest packet number that arrived.
-    pub(crate) number: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ack {
     /// How long the oldest news in it waited to be told.
     pub(crate) delay_us: u32,
     /// The stream arrived up to here.
     pub(crate) upto: u64,
     /// The stream may be sent up to here.
     pub(crate) window: u64,
-    spans: &'a [u8],
+    /// What else arrived: start, counted from `upto`, and bytes; none behind the first without bytes.
+    spans: [(u32, u32); RANGES_MAX],
 }
 
-impl Ack<'_> {
-    /// What else of the stream arrived.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.spans.as_chunks::<8>().0.iter().map(|span| {
-            let span = u64::from_be_bytes(*span);
-            let start = self.upto.saturating_add(span >> 32);
-            start..start.saturating_add(span & u64::from(u32::MAX))
+/// Where the data belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub(crate) offset: u64,
+    pub(crate) end: bool,
+}
+
+impl Datagram {
+    /// Whether it is to be acknowledged.
+    pub(crate) fn is_eliciting(&self) -> bool {
+        self.ping || self.stream.is_some()
+    }
+
+    /// Reads a datagram, and how many bytes of it stand in front of the stream data.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, usize), DropReason> {
+        let mut fields = FieldReader::new(bytes);
+        if fields.u16() != Some(MAGIC) {
+            return Err(FOREIGN);
+        }
+        let datagram = Self::read(&mut fields).ok_or(MALFORMED)?;
+        let data_bytes = fields.rest().len();
+        let excess = datagram.stream.is_none() && data_bytes > 0;
+        if excess || datagram.cid == 0 && datagram.hello.is_none() {
+            return Err(MALFORMED);
+        }
+        Ok((datagram, bytes.len() - data_bytes))
+    }
+
+    fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
+        let (cid, number, flags) = (fields.u64()?, offset(fields)?, fields.u8()?);
+        let has = |flag| flags & flag != 0;
+        Some(Self {
+            cid,
+            number,
+            ping: has(PING),
+            reset: has(RESET),
+            hello: fields.when(has(HELLO), |fields| {
+                Some(Hello { cid: fields.u64().filter(|cid| *cid != 0)?, window: offset(fields)? })
+            })?,
+            ack: fields.when(has(ACK), Ack::read)?,
+            challenge: fields.when(has(CHALLENGE), FieldReader::u64)?,
+            response: fields.when(has(RESPONSE), FieldReader::u64)?,
+            stream: fields.when(has(STREAM), |fields| Some(Stream { offset: offset(fields)?, end: has(END) }))?,
         })
     }
 
-    fn is_sound(&self) -> bool {
-        self.number < NUMBERS_MAX && self.upto < NUMBERS_MAX && self.window < NUMBERS_MAX
-    }
-}
-
-/// Reads and checks a whole datagram.
-pub(crate) fn parse(datagram: &[u8]) -> Result<Header, DropReason> {
-    let mut rest = datagram;
-    let head = (u8_of(&mut rest), u8_of(&mut rest), u64_of(&mut rest), u64_of(&mut rest));
-    let (Some(magic), Some(version), Some(cid), Some(number)) = head else { return Err(SHORT) };
-    if magic != MAGIC {
-        return Err(FOREIGN);
-    }
-    if version != VERSION {
-        return Err(WRONG_VERSION);
-    }
-    if number >= NUMBERS_MAX || rest.is_empty() {
-        return Err(MALFORMED);
-    }
-    let mut header = Header { cid, number, open: None, eliciting: false };
-    let mut first = true;
-    while !rest.is_empty() {
-        let frame = frame_of(&mut rest).ok_or(MALFORMED)?;
-        match frame {
-            Frame::Open(hello) if first && hello.is_sound() => header.open = Some(hello),
-            Frame::Open(_) => return Err(MALFORMED),
-            Frame::Accept(hello) if !hello.is_sound() => return Err(MALFORMED),
-            Frame::Ack(ack) if !ack.is_sound() => return Err(MALFORMED),
-            Frame::Stream { offset, data, .. } if offset.saturating_add(data.len() as u64) >= NUMBERS_MAX => {
-                return Err(MALFORMED);
-            }
-            _ => {}
+    /// The bytes of it. Two datagrams with the same parts have the same length.
+    pub(crate) fn write(&self) -> FieldWriter<HEAD_BYTES_MAX> {
+        let mut out = FieldWriter::new();
+        let flag = |present: bool, flag| if present { flag } else { 0 };
+        let flags = [
+            flag(self.ping, PING),
+            flag(self.reset, RESET),
+            flag(self.hello.is_some(), HELLO),
+            flag(self.ack.is_some(), ACK),
+            flag(self.challenge.is_some(), CHALLENGE),
+            flag(self.response.is_some(), RESPONSE),
+            flag(self.stream.is_some(), STREAM),
+            flag(self.stream.is_some_and(|stream| stream.end), END),
+        ];
+        out.u16(MAGIC).u64(self.cid).u64(self.number).u8(flags.iter().sum());
+        if let Some(hello) = self.hello {
+            out.u64(hello.cid).u64(hello.window);
         }
-        header.eliciting |= !matches!(frame, Frame::Ack(_) | Frame::Accept(_) | Frame::Reset);
-        first = false;
-    }
-    if cid == 0 && header.open.is_none() {
-        return Err(MALFORMED);
-    }
-    Ok(header)
-}
-
-/// The frames behind the header of a datagram that [`parse`] accepted.
-pub(crate) fn frames(mut rest: &[u8]) -> impl Iterator<Item = Frame<'_>> {
-    std::iter::from_fn(move || frame_of(&mut rest))
-}
-
-/// Whose datagram an ICMP error quotes, if it quotes that much: one to the peer's connection id, or the first ones of our
-/// own, which name none of the peer's yet.
-pub(crate) enum Quoted {
-    To(u64),
-    OpenBy(u64),
-}
-
-pub(crate) fn quoted(mut quote: &[u8]) -> Option<Quoted> {
-    let (MAGIC, VERSION) = (u8_of(&mut quote)?, u8_of(&mut quote)?) else { return None };
-    match u64_of(&mut quote)? {
-        0 => {
-            u64_of(&mut quote)?;
-            let Frame::Open(hello) = frame_of(&mut quote)? else { return None };
-            Some(Quoted::OpenBy(hello.cid))
+        if let Some(ack) = &self.ack {
+            ack.write(&mut out);
         }
-        cid => Some(Quoted::To(cid)),
-    }
-}
-
-fn frame_of<'a>(rest: &mut &'a [u8]) -> Option<Frame<'a>> {
-    Some(match u8_of(rest)? {
-        0 => Frame::Ping,
-        1 => {
-            let (number, delay_us, upto, window) = (u64_of(rest)?, u32_of(rest)?, u64_of(rest)?, u64_of(rest)?);
-            let ranges = u8_of(rest)?;
-            let spans = take(rest, usize::from(ranges).saturating_mul(8))?;
-            Frame::Ack(Ack { number, delay_us, upto, window, spans })
+        for token in [self.challenge, self.response].into_iter().flatten() {
+            out.u64(token);
         }
-        2 => Frame::Open(Hello { cid: u64_of(rest)?, window: u64_of(rest)? }),
-        3 => Frame::Accept(Hello { cid: u64_of(rest)?, window: u64_of(rest)? }),
-        4 => Frame::Challenge(u64_of(rest)?),
-        5 => Frame::Response(u64_of(rest)?),
-        6 => Frame::Reset,
-        kind @ 7..=8 => Frame::Stream { offset: u64_of(rest)?, data: std::mem::take(rest), end: kind == 8 },
-        _ => return None,
-    })
+        if let Some(stream) = self.stream {
+            out.u64(stream.offset);
+        }
+        out
+    }
 }
 
-/// Everything of a datagram in front of its stream data.
-#[derive(Clone)]
-pub(crate) struct Builder(ArrayVec<u8, PREFIX_BYTES_MAX>);
-
-impl Builder {
-    pub(crate) fn new(cid: u64, number: u64) -> Self {
-        let mut builder = Self(ArrayVec::new());
-        builder.put(&[MAGIC, VERSION]);
-        builder.put(&cid.to_be_bytes());
-        builder.put(&number.to_be_bytes());
-        builder
+impl Ack {
+    /// With as many of `ranges`, all beyond `upto`, as it takes.
+    pub(crate) fn new(delay_us: u32, upto: u64, window: u64, ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
+        let mut ack = Self { delay_us, upto, window, ..Self::default() };
+        for (span, range) in ack.spans.iter_mut().zip(ranges) {
+            *span = ((range.start - upto) as u32, (range.end - range.start) as u32);
+        }
+        ack
     }
 
-    pub(crate) fn frame(&mut self, frame: &Frame<'_>) {
-        match *frame {
-            Frame::Ping => self.put(&[0]),
-            Frame::Ack(_) => {} // see `ack`
-            Frame::Open(hello) | Frame::Accept(hello) => {
-                self.number(if matches!(frame, Frame::Open(_)) { 2 } else { 3 }, hello.cid);
-                self.put(&hello.window.to_be_bytes());
-            }
-            Frame::Challenge(token) => self.number(4, token),
-            Frame::Response(token) => self.number(5, token),
-            Frame::Reset => self.put(&[6]),
-            Frame::Stream { offset, end, .. } => self.number(7 + u8::from(end), offset),
+    /// What arrived beyond `upto`.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let start = |span: u32| self.upto + u64::from(span);
+        self.spans().map(move |(at, bytes)| start(at)..start(at) + u64::from(bytes))
+    }
+
+    fn spans(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.spans.iter().copied().take_while(|(_, bytes)| *bytes > 0)
+    }
+
+    fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
+        let (delay_us, upto, window) = (fields.u32()?, offset(fields)?, offset(fields)?);
+        let mut ack = Self { delay_us, upto, window, ..Self::default() };
+        for span in ack.spans.get_mut(..usize::from(fields.u8()?))? {
+            *span = (fields.u32()?, fields.u32()?);
+        }
+        Some(ack)
+    }
+
+    fn write(&self, out: &mut FieldWriter<HEAD_BYTES_MAX>) {
+        out.u32(self.delay_us).u64(self.upto).u64(self.window).u8(self.spans().count() as u8);
+        for (start, bytes) in self.spans() {
+            out.u32(start).u32(bytes);
         }
     }
+}
 
-    /// An ACK frame, with as many of `ranges` as it takes.
-    pub(crate) fn ack(
-        &mut self,
-        number: u64,
-        delay_us: u32,
-        upto: u64,
-        window: u64,
-        ranges: impl Iterator<Item = Range<u64>>,
-    ) {
-        self.number(1, number);
-        self.put(&delay_us.to_be_bytes());
-        self.put(&upto.to_be_bytes());
-        self.put(&window.to_be_bytes());
-        let spans: ArrayVec<[u8; 8], RANGES_MAX> = ranges
-            .take(RANGES_MAX)
-            .filter_map(|range| {
-                let start = u32::try_from(range.start.checked_sub(upto)?).ok()?;
-                let bytes = u32::try_from(range.end.checked_sub(range.start)?).ok()?;
-                Some((u64::from(start) << 32 | u64::from(bytes)).to_be_bytes())
-            })
-            .collect();
-        self.put(&[spans.len() as u8]);
-        self.put(spans.as_flattened());
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn number(&mut self, kind: u8, value: u64) {
-        self.put(&[kind]);
-        self.put(&value.to_be_bytes());
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        let fits = self.0.try_extend_from_slice(bytes).is_ok();
-        debug_assert!(fits, "PREFIX_BYTES_MAX is the sum of all frames, each at most once");
+/// Whose datagram an ICMP error quotes, if it quotes that much: one to the peer's connection id, or a question of our own,
+/// which begins with ours.
+pub(crate) fn quoted(quote: &[u8]) -> Option<Key> {
+    let mut fields = FieldReader::new(quote);
+    fields.u16().filter(|magic| *magic == MAGIC)?;
+    match (fields.u64()?, fields.u64(), fields.u8()) {
+        (0, ..) => fields.u64().map(Key::Own),
+        (cid, ..) => Some(Key::Peer(cid)),
     }
 }
 
-/// Renumbers a copy of a built prefix, whose last frame is STREAM: the next datagram of a cut train.
-pub(crate) fn renumber(prefix: &mut [u8], number: u64, offset: u64, end: bool) {
-    if let Some(field) = prefix.get_mut(NUMBER_AT..HEADER_BYTES) {
-        field.copy_from_slice(&number.to_be_bytes());
-    }
-    if let Some((kind, field)) = prefix.last_chunk_mut::<9>().and_then(|frame| frame.split_first_mut()) {
-        *kind = 7 + u8::from(end);
-        field.copy_from_slice(&offset.to_be_bytes());
-    }
+/// A number of a datagram or a place in a stream: sums of two never overflow.
+fn offset(fields: &mut FieldReader<'_>) -> Option<u64> {
+    fields.u64().filter(|number| *number < 1 << 62)
 }
 
-fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(bytes)?;
-    *rest = left;
-    Some(taken)
-}
+/// Bytes in front of the parts.
+pub(crate) const HEADER_BYTES: usize = 19;
+/// Most bytes in front of stream data: the header, and one of each part.
+pub(crate) const HEAD_BYTES_MAX: usize = HEADER_BYTES + 16 + 21 + 8 * RANGES_MAX + 8 + 8 + 8;
+/// Ranges in an acknowledgement, the latest ones. Each is told again as long as it is among them, so loss of one
+/// acknowledgement costs nothing.
+pub(crate) const RANGES_MAX: usize = 8;
+/// With the version behind it.
+const MAGIC: u16 = 0xb501;
+const HELLO: u8 = 1;
+const ACK: u8 = 2;
+const CHALLENGE: u8 = 4;
+const RESPONSE: u8 = 8;
+const STREAM: u8 = 16;
+const END: u8 = 32;
+const PING: u8 = 64;
+const RESET: u8 = 128;
 
-fn u8_of(rest: &mut &[u8]) -> Option<u8> {
-    take(rest, 1)?.first().copied()
-}
-
-fn u32_of(rest: &mut &[u8]) -> Option<u32> {
-    take(rest, 4)?.try_into().ok().map(u32::from_be_bytes)
-}
-
-fn u64_of(rest: &mut &[u8]) -> Option<u64> {
-    take(rest, 8)?.try_into().ok().map(u64::from_be_bytes)
-}
-
-/// Bytes in front of the frames.
-pub(crate) const HEADER_BYTES: usize = 18;
-/// Most bytes in front of stream data: the header, and one of each frame that can precede it.
-pub(crate) const PREFIX_BYTES_MAX: usize = HEADER_BYTES + 30 + 8 * RANGES_MAX + 17 + 9 + 9 + 9 + 1;
-/// Ranges in an ACK frame that we send.
-pub(crate) const RANGES_MAX: usize = 32;
-/// Bound of packet numbers and of stream offsets: sums of two never overflow.
-pub(crate) const NUMBERS_MAX: u64 = 1 << 62;
-const NUMBER_AT: usize = 10;
-const MAGIC: u8 = 0xb5;
-const VERSION: u8 = 1;
-
-const SHORT: DropReason = DropReason("rudp: shorter than its header");
-const FOREIGN: DropReason = DropReason("rudp: not this protocol");
-const WRONG_VERSION: DropReason = DropReason("rudp: unknown version");
-const MALFORMED: DropReason = DropReason("rudp: malformed frames");
+const FOREIGN: DropReason = DropReason("rudp: not this protocol, or another version");
+const MALFORMED: DropReason = DropReason("rudp: malformed datagram");
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn built(frames: &[Frame<'_>]) -> Vec<u8> {
-        let mut builder = Builder::new(7, 9);
-        frames.iter().for_each(|frame| builder.frame(frame));
-        builder.bytes().to_vec()
+    /// A datagram with any parts.
+    fn datagram() -> impl Strategy<Value = Datagram> {
+        let number = || 1..1u64 << 62;
+        let token = || proptest::option::of(any::<u64>());
+        let hello = (number(), number()).prop_map(|(cid, window)| Hello { cid, window });
+        let runs = proptest::collection::vec((1u64..500, 1u64..500), 0..=RANGES_MAX);
+        let ack = (any::<u32>(), number(), number(), runs).prop_map(|(delay_us, upto, window, runs)| {
+            let mut at = upto;
+            let ranges = runs.into_iter().map(|(gap, bytes)| {
+                at += gap + bytes;
+                at - bytes..at
+            });
+            Ack::new(delay_us, upto, window, ranges)
+        });
+        let stream = (number(), any::<bool>()).prop_map(|(offset, end)| Stream { offset, end });
+        let parts = (proptest::option::of(hello), proptest::option::of(ack), proptest::option::of(stream));
+        (number(), number(), any::<[bool; 2]>(), parts, token(), token()).prop_map(
+            |(cid, number, [ping, reset], (hello, ack, stream), challenge, response)| Datagram {
+                cid,
+                number,
+                ping,
+                reset,
+                hello,
+                ack,
+                challenge,
+                response,
+                stream,
+            },
+        )
     }
 
     proptest! {
         #[test]
         fn any_bytes_parse_or_are_dropped(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), ours: bool) {
             if ours && bytes.len() > 2 {
-                bytes[0] = MAGIC;
-                bytes[1] = VERSION;
+                bytes[..2].copy_from_slice(&MAGIC.to_be_bytes());
             }
-            if parse(&bytes).is_ok() {
-                let used: usize = frames(&bytes[HEADER_BYTES..]).count();
-                prop_assert!(used > 0);
+            if let Ok((datagram, head_bytes)) = Datagram::parse(&bytes) {
+                prop_assert!(head_bytes <= bytes.len());
+                prop_assert!(datagram.ack.is_none_or(|ack| ack.ranges().all(|range| range.end < 1 << 63)));
+            }
+            let _ = quoted(&bytes);
+        }
+
+        #[test]
+        fn datagrams_survive_the_wire(datagram in datagram(), data in proptest::collection::vec(any::<u8>(), 0..9)) {
+            let head = datagram.write();
+            let mut bytes = head.bytes().to_vec();
+            if datagram.stream.is_some() {
+                bytes.extend(data);
+            }
+            prop_assert_eq!(Datagram::parse(&bytes), Ok((datagram, head.bytes().len())));
+            prop_assert!(matches!(quoted(&bytes[..12]), Some(Key::Peer(cid)) if cid == datagram.cid));
+            for cut in 0..head.bytes().len() {
+                prop_assert!(Datagram::parse(&bytes[..cut]).is_err());
             }
         }
 
         #[test]
-        fn acknowledged_ranges_survive_the_wire(
-            upto in 0..NUMBERS_MAX,
-            runs in proptest::collection::vec((1u64..500, 1u64..500), 0..60),
-        ) {
-            let mut at = upto;
-            let ranges: Vec<Range<u64>> = runs
-                .into_iter()
-                .map(|(gap, bytes)| {
-                    at += gap + bytes;
-                    at - bytes..at
-                })
-                .collect();
-            let mut builder = Builder::new(1, 2);
-            builder.ack(3, 5, upto, 6, ranges.iter().cloned());
-            prop_assert!(!parse(builder.bytes()).unwrap().eliciting);
-            let Some(Frame::Ack(ack)) = frames(&builder.bytes()[HEADER_BYTES..]).next() else { panic!("no ACK") };
+        fn acknowledged_ranges_survive(upto in 0..1u64 << 62, starts in proptest::collection::vec(1u64..1 << 31, 0..20)) {
+            let ranges: Vec<_> = starts.into_iter().map(|start| upto + start..upto + start + 9).collect();
+            let ack = Ack::new(1, upto, 2, ranges.iter().cloned());
             prop_assert!(ack.ranges().eq(ranges.into_iter().take(RANGES_MAX)));
-            prop_assert_eq!((ack.number, ack.delay_us, ack.upto, ack.window), (3, 5, upto, 6));
         }
     }
 
     #[test]
-    fn frames_survive_the_wire_and_renumbering() {
-        let list = [
-            Frame::Open(Hello { cid: 3, window: 4 }),
-            Frame::Challenge(5),
-            Frame::Response(6),
-            Frame::Ping,
-            Frame::Stream { offset: 11, data: b"", end: false },
-        ];
-        let mut bytes = built(&list);
-        assert_eq!(frames(&bytes[HEADER_BYTES..]).collect::<Vec<_>>(), list);
-        renumber(&mut bytes, 10, 12, true);
-        bytes.extend_from_slice(b"xyz");
-        let header = parse(&bytes).unwrap();
-        let open = Some(Hello { cid: 3, window: 4 });
-        assert_eq!(header, Header { cid: 7, number: 10, open, eliciting: true });
-        let last = frames(&bytes[HEADER_BYTES..]).last();
-        assert_eq!(last, Some(Frame::Stream { offset: 12, data: b"xyz", end: true }));
-        assert!(matches!(quoted(&bytes[..12]), Some(Quoted::To(7))));
-    }
-
-    #[test]
     fn what_is_wrong_has_a_name() {
-        let sound = built(&[Frame::Ping]);
+        let hello = Some(Hello { cid: 1, window: 1 });
+        let question = Datagram { number: 1, hello, ping: true, ..Datagram::default() };
+        let sound = question.write().bytes().to_vec();
         let with = |at: usize, byte: u8| {
             let mut bytes = sound.clone();
             bytes[at] = byte;
-            parse(&bytes).unwrap_err()
+            Datagram::parse(&bytes)
         };
-        assert_eq!(parse(&sound[..17]).unwrap_err(), SHORT);
-        assert_eq!(parse(&sound[..18]).unwrap_err(), MALFORMED);
-        assert_eq!((with(0, 0), with(1, 9), with(18, 99)), (FOREIGN, WRONG_VERSION, MALFORMED));
-        assert_eq!(parse(&built(&[Frame::Ping, Frame::Open(Hello { cid: 1, window: 1 })])), Err(MALFORMED));
-        assert_eq!(parse(&built(&[Frame::Stream { offset: NUMBERS_MAX, data: b"", end: false }])), Err(MALFORMED));
+        assert!(matches!(quoted(&sound), Some(Key::Own(1))));
+        assert_eq!((with(0, 0), with(1, 9), with(10, 0xff)), (Err(FOREIGN), Err(FOREIGN), Err(MALFORMED)));
+        assert_eq!(Datagram::parse(&[&sound[..], b"x"].concat()), Err(MALFORMED), "data of no stream");
+        assert_eq!(
+            Datagram::parse(Datagram { hello: None, ..question }.write().bytes()),
+            Err(MALFORMED),
+            "from nobody"
+        );
+        let nobody = Some(Hello { cid: 0, window: 1 });
+        assert_eq!(Datagram::parse(Datagram { hello: nobody, ..question }.write().bytes()), Err(MALFORMED));
     }
 }
