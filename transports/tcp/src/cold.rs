@@ -23,8 +23,6 @@ pub(crate) struct Cold {
     pub(crate) timeouts: u8,
     /// When the silence began in which they fell.
     pub(crate) silent_since: Instant,
-    /// Probes of a shut window since the application let go.
-    pub(crate) orphan_probes: u8,
     /// The last of the timeouts.
     pub(crate) timeout_at: Instant,
     /// Challenges and other answers to nonsense, this interval (RFC 5961 7).
@@ -63,7 +61,6 @@ impl Cold {
             probe_end: 0,
             timeouts: 0,
             silent_since: now,
-            orphan_probes: 0,
             timeout_at: now,
             challenges: 0,
             challenges_since: now,

@@ -87,12 +87,10 @@ impl Tcp {
     fn probe_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "persist");
         if self.count_timeout(cx.now, conn) > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
-            return self.end(cx, conn, Close::Error(FlowError::TimedOut));
-        }
-        if conn.has(Flag::Orphan) && self.count_orphan_probe(conn) > self.config.retries_max {
-            // Deviation: MUST-37 says for ever. But nobody is left here who could end it, and a peer could so hold as many
-            // connections as it likes.
-            return self.end(cx, conn, Close::Reset(FlowError::TimedOut));
+            // An orphan's peer may have answered each of them (see `answered`), and should know.
+            let error = FlowError::TimedOut;
+            let close = if conn.has(Flag::Orphan) { Close::Reset(error) } else { Close::Error(error) };
+            return self.end(cx, conn, close);
         }
         conn.set(Flag::TimedOut);
         conn.rtt.back_off();
@@ -131,12 +129,6 @@ impl Tcp {
         cold.timeouts
     }
 
-    fn count_orphan_probe(&mut self, conn: &Conn) -> u8 {
-        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return u8::MAX };
-        cold.orphan_probes = cold.orphan_probes.saturating_add(1);
-        cold.orphan_probes
-    }
-
     fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {
         let Some(limit) = self.config.user_timeout else { return false };
         self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) > limit)
@@ -150,7 +142,8 @@ impl Tcp {
     /// The peer answered after timeouts.
     pub(crate) fn answered(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
         // A shut window that is confirmed is an answer; an old ACK to what we sent again in vain is none.
-        // And nobody waits for ever on behalf of an application that let go.
+        // Nor does anybody wait for ever on behalf of an application that let go. Deviation: MUST-37 says so of all; but
+        // nobody is left who could end it, and a peer could so hold as many connections as it likes.
         let in_vain = conn.snd_wnd != 0 && conn.timer != Timer::Persist || conn.has(Flag::Orphan);
         if totals.acked_bytes == 0 && in_vain {
             return;
