@@ -266,7 +266,7 @@ impl Tcp {
     }
 
     /// Seventh step: what is in the window and new is kept, in order or behind a gap.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "the step needs all that the segment is")]
     fn take_text(
         &mut self,
         cx: &mut Context<'_, Self>,

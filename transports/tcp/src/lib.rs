@@ -7,7 +7,7 @@
 //! ```text
 //!  wire, options ─► established (predicted) ─┬─► recovery, congestion ─► timers
 //!                └► input (3.10.7.4) ────────┘
-//!  handshake: LISTEN, half-open, SYN-SENT       close: FIN, reset, TIME-WAIT       output: all that leaves
+//!  handshake: LISTEN, half-open, SYN-SENT       close: FIN, reset, TIME-WAIT       output, window: all that leaves
 //! ```
 #![forbid(unsafe_code)]
 
@@ -28,6 +28,7 @@ mod recovery;
 mod remnant;
 mod state;
 mod timers;
+mod window;
 pub mod wire;
 
 #[cfg(test)]

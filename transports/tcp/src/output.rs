@@ -1,6 +1,5 @@
 //! What leaves: SYNs and window probes (Control), pure acknowledgements (Ack), data, old before new, and the FIN (Data).
-//! How much may leave is decided in [`plan`]: RFC 5681 (congestion window), RFC 9293 3.8.6.2.1 (sender's silly window
-//! avoidance) and 3.7.4 (Nagle, in Minshall's variant).
+//! How much may leave is decided in [`window`](crate::window).
 
 use std::ops::Range;
 
@@ -17,17 +16,8 @@ use crate::answer::{TX_INFO, ip_header_bytes, mss_offer, syn_window};
 use crate::conn::{Conn, Flag, Timer, timestamp};
 use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
 use crate::state::State;
+use crate::window::{BURST_BYTES_MAX, Plan};
 use crate::wire::{self, FIXED_BYTES, HeaderBytes};
-
-/// A piece of new data that may leave now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Plan {
-    /// Where in the send buffer.
-    offset: usize,
-    bytes: usize,
-    /// The FIN goes with it.
-    fin: bool,
-}
 
 impl Tcp {
     /// Builds what the connection owes in `class`.
@@ -387,30 +377,6 @@ impl Tcp {
         header
     }
 
-    /// The window to advertise: what the buffer takes beyond RCV.NXT, in steps worth the peer's while (RFC 9293
-    /// 3.8.6.2.2), its right edge never moving left.
-    #[inline]
-    fn advertise(&self, conn: &mut Conn, io: &StreamIo) -> u16 {
-        let edge = self.window_edge(conn, io);
-        let step = u64::from(conn.rcv_mss).min(u64::from(self.config.receive_buffer_bytes / 2));
-        let edge = if edge >= conn.rcv_adv + step { edge } else { conn.rcv_adv };
-        let window = edge.saturating_sub(conn.rcv_nxt);
-        // Rounded up if the buffer has the room, so that the edge does not retreat by the scale (RFC 7323 2.4).
-        let unit = (1 << conn.rcv_scale()) - 1;
-        let rounded = (window + unit) & !unit;
-        let fits = rounded <= self.window_edge(conn, io).saturating_sub(conn.rcv_nxt);
-        let field = (if fits { rounded } else { window } >> conn.rcv_scale()).min(u64::from(u16::MAX));
-        conn.rcv_adv = conn.rcv_adv.max(conn.rcv_nxt + (field << conn.rcv_scale()));
-        field as u16
-    }
-
-    /// The right edge that the receive buffer has room for.
-    #[inline]
-    pub(crate) fn window_edge(&self, conn: &Conn, io: &StreamIo) -> u64 {
-        let room = (self.config.receive_buffer_bytes as usize).saturating_sub(io.rx.len());
-        conn.rcv_nxt + room as u64
-    }
-
     /// An acknowledgement of everything received has left.
     #[inline]
     fn acknowledged_all(&self, conn: &mut Conn) {
@@ -419,39 +385,6 @@ impl Tcp {
         conn.duplicates_owed = 0;
         conn.delayed_ack_at = Instant::NEVER;
         conn.last_ack_sent = SeqNum::of_offset(conn.rcv_nxt);
-    }
-
-    /// How much new data may leave in one piece.
-    #[inline]
-    fn plan(&self, conn: &Conn, io: &StreamIo) -> Option<Plan> {
-        if conn.has(Flag::FinSent) || !conn.state().can_send() {
-            return None;
-        }
-        let offset = conn.outstanding_data();
-        let unsent = io.tx.len().saturating_sub(offset);
-        let fin = conn.has(Flag::FinQueued);
-        if unsent == 0 && !fin {
-            return None;
-        }
-        let window = (conn.snd_una() + u64::from(conn.snd_wnd)).saturating_sub(conn.snd_nxt()) as usize;
-        let in_flight = conn.ledger.in_flight_bytes();
-        let room = u64::from(conn.cwnd).saturating_sub(in_flight) as usize;
-        let bytes = unsent.min(window).min(room).min(BURST_BYTES_MAX);
-        let segment = conn.segment_bytes() as usize;
-        if bytes < unsent {
-            let whole = bytes - bytes % segment;
-            // Less than a segment leaves only if it is half of the largest window that the peer ever offered.
-            let half_window = bytes > 0 && window <= room && bytes * 2 >= conn.snd_wnd_max() as usize;
-            let bytes = if whole > 0 { whole } else { bytes };
-            return (whole > 0 || half_window).then_some(Plan { offset, bytes, fin: false });
-        }
-        if fin && bytes < window {
-            return Some(Plan { offset, bytes, fin: true });
-        }
-        // The last piece, if small, waits while another small one is unacknowledged.
-        let held = self.config.nagle && !fin && conn.has(Flag::SmallSent) && !conn.ledger.is_empty();
-        let bytes = if held { bytes - bytes % segment } else { bytes };
-        (bytes > 0).then_some(Plan { offset, bytes, fin: false })
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
@@ -484,6 +417,3 @@ impl Tcp {
         }
     }
 }
-
-/// What one piece holds at most: an IP packet of 64 KiB that a device cuts, less all headers.
-const BURST_BYTES_MAX: usize = 65_535 - 60 - 60;
