@@ -140,6 +140,10 @@ impl Raw {
         self.host.listen(self.tcp, Endpoint::new(Ip::ANY, LISTEN), backlog).unwrap()
     }
 
+    pub(super) fn connect(&self) -> Stream<Tcp> {
+        self.host.connect(self.tcp, Endpoint::new(Ip::v4(THEM), PEER_PORT)).unwrap()
+    }
+
     /// Puts an IP packet on the wire to the host.
     pub(super) fn put_ip(&mut self, protocol: u8, payload: &[u8]) {
         let mut ip = vec![0x45, 0];
