@@ -307,23 +307,20 @@ impl<T: Transport> Core<T> {
         if self.local.has_aliases() {
             self.local.remove_aliases(id);
         }
+        if let Some(path) = path {
+            net.release(path);
+        }
         let error = match end {
             End::Closed(error) => {
                 self.local.demux.remove(&key);
                 self.release_udp_port(net, udp_port);
-                if let Some(path) = path {
-                    net.release(path);
-                }
                 error
             }
             End::Retired(remnant, until, error) => {
-                // The remnant takes over the flow's hold on its path and its UDP port.
-                if !self.park(key, remnant, until, (path, udp_port), None, Some(Place::Flow(id))) {
+                // The remnant takes over the flow's hold on its UDP port.
+                if !self.park(key, remnant, until, udp_port, None, Some(Place::Flow(id))) {
                     self.local.demux.remove(&key);
                     self.release_udp_port(net, udp_port);
-                    if let Some(path) = path {
-                        net.release(path);
-                    }
                 }
                 error
             }
@@ -352,14 +349,14 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    /// Keeps a remnant, with the path and the UDP port that it holds from then on. `false` if there are too many, or its
-    /// key is taken: it is forgotten.
+    /// Keeps a remnant, with the UDP port that it holds from then on, but no path: whoever forges addresses would fill the
+    /// tables of paths and neighbours with them. `false` if there are too many, or its key is taken: it is forgotten.
     pub(super) fn park(
         &mut self,
         key: T::Key,
         remnant: T::Remnant,
         until: Instant,
-        (path, udp_port): (Option<PathId>, u16),
+        udp_port: u16,
         port: Option<PortId>,
         successor_of: Option<Place>,
     ) -> bool {
@@ -367,7 +364,7 @@ impl<T: Transport> Core<T> {
         if self.remnants.len() >= self.limits.remnants_max || !self.local.demux.insert_over(key, place, successor_of) {
             return false;
         }
-        let slot = RemnantSlot { key, remnant, generation: 0, port, path, udp_port, until, wheel_at: until };
+        let slot = RemnantSlot { key, remnant, generation: 0, port, udp_port, until, wheel_at: until };
         let index = self.remnants.insert(slot);
         let generation = self.remnants.get_mut(index).map_or(0, |slot| slot.generation);
         self.wheel.insert(until, WheelEntry { index, generation, kind: TIMER_REMNANT });
@@ -383,9 +380,6 @@ impl<T: Transport> Core<T> {
         self.remnants.forget(index);
         self.uncount_half_open(slot.port);
         self.release_udp_port(net, slot.udp_port);
-        if let Some(path) = slot.path {
-            net.release(path);
-        }
     }
 
     pub(super) fn uncount_half_open(&mut self, port: Option<PortId>) {

@@ -284,8 +284,7 @@ impl<T: Transport> Core<T> {
             }
             Verdict::Promote { conn, io, consumed } => {
                 let (key, port) = (slot.key, slot.port);
-                let path = slot.path.or_else(|| self.path_back(lane, net, packet));
-                // The flow takes its own hold on the path before the remnant lets go.
+                let path = self.path_back(lane, net, packet);
                 let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port, Some(Place::Remnant(index)));
                 match flow {
                     Some(flow) if consumed => self.wake_flow(flow, Class::Control, 0),
@@ -295,9 +294,6 @@ impl<T: Transport> Core<T> {
                 }
                 self.remnants.forget(index);
                 self.uncount_half_open(port);
-                if let Some(path) = slot.path {
-                    net.release(path);
-                }
                 match flow.and_then(|flow| self.slot_mut(flow)) {
                     Some(flow) if flow.head.udp_port == 0 => flow.head.udp_port = slot.udp_port,
                     _ => self.release_udp_port(net, slot.udp_port),
@@ -329,11 +325,8 @@ impl<T: Transport> Core<T> {
             }
             Unmatched::Owed => Judged::Done,
             Unmatched::Remnant { key, remnant, until } => {
-                let path = self.path_back(lane, net, packet);
-                if !self.park(key, remnant, until, (path, 0), port, None) {
+                if !self.park(key, remnant, until, 0, port, None) {
                     self.count(lane, DropReason("engine: no room for a remnant, or its key is taken"));
-                } else if let Some(path) = path {
-                    net.hold(path);
                 }
                 Judged::Done
             }

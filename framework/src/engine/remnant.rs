@@ -1,7 +1,6 @@
 //! Remnants: what is left of flows that are not open yet or not open any more. Small, in a slab of their own.
 
 use super::PortId;
-use crate::net::PathId;
 use crate::time::Instant;
 
 pub(crate) struct RemnantSlot<K, R> {
@@ -10,7 +9,6 @@ pub(crate) struct RemnantSlot<K, R> {
     pub(crate) generation: u32,
     /// The listener that counts it as half-open.
     pub(crate) port: Option<PortId>,
-    pub(crate) path: Option<PathId>,
     /// Port that it holds in the host's table of UDP ports, 0 if none: packets for it are to come here.
     pub(crate) udp_port: u16,
     pub(crate) until: Instant,

@@ -68,7 +68,7 @@ pub enum Unmatched<T: Transport> {
     Refuse(DropReason),
     /// The transport noted an answer, to leave in `poll_lane_tx`.
     Owed,
-    /// Remembered in little space. The path is that of an answer.
+    /// Remembered in little space. It holds no path: its answers look one up.
     Remnant {
         /// Finds it.
         key: T::Key,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use burstlane::lane::LaneConfig;
 use burstlane::transport::FlowError;
 
-use super::raw::{Raw, Segment, offers, show};
+use super::raw::{Raw, Segment, THEM, offers, show};
 use crate::wire::{ACK, Control, FIN, PSH, RST, SYN};
 use crate::{Config, State};
 
@@ -309,4 +310,27 @@ fn the_largest_mtu_does_not_stall() {
     client.abort();
     drop((client, server, listener));
     pair.assert_clean();
+}
+
+/// SYNs from addresses of this link that are nobody's: what is half-open keeps neither neighbours nor paths from those who
+/// are there.
+#[test]
+fn forged_syns_do_not_fill_the_neighbour_cache() {
+    let mut lane = LaneConfig::seeded(7);
+    (lane.net.neighbours_max, lane.net.paths_max) = (32, 32);
+    let mut raw = Raw::with_lane(plain(), lane);
+    let listener = raw.listen(128);
+    for last in 10..100 {
+        raw.from = [10, 77, 0, last];
+        raw.say(&Segment::new(SYN, 1, 0));
+    }
+    assert_eq!(raw.remnants(), 90);
+    raw.from = THEM;
+    // Our address may have been forgotten meanwhile: the first answer then only asks for it.
+    raw.say(&Segment { port: 7, ..Segment::new(SYN, 1, 0) });
+    let open = raw.opened(&listener, offers(1460, None, false), 1000);
+    open.stream.abort();
+    drop((open, listener));
+    raw.heard(secs(200));
+    raw.assert_clean();
 }

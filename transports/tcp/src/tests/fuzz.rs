@@ -179,7 +179,8 @@ impl Attack {
         }
         self.to = LISTEN;
         self.seq = self.seq.wrapping_add(100_000);
-        let mut options = offers(self.dice.pick(&[0, 88, 536, 1460, 65_535]), self.dice.pick(&[None, Some(3), Some(14)]), true);
+        let mut options =
+            offers(self.dice.pick(&[0, 88, 536, 1460, 65_535]), self.dice.pick(&[None, Some(3), Some(14)]), true);
         let stamped = self.dice.one_in(2);
         self.stamp = None;
         if stamped {

@@ -22,6 +22,8 @@ pub(super) struct Raw {
     peer: SimDriver,
     /// Whether questions for the peer's Ethernet address are answered.
     pub(super) answers_arp: bool,
+    /// Where the peer says that it is: there, or wherever it likes.
+    pub(super) from: [u8; 4],
 }
 
 /// A segment as the peer writes it.
@@ -76,7 +78,7 @@ impl Segment {
         self.options(options)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self, from: [u8; 4]) -> Vec<u8> {
         let mut bytes = vec![];
         bytes.extend(self.port.to_be_bytes());
         bytes.extend(self.to.to_be_bytes());
@@ -87,7 +89,7 @@ impl Segment {
         bytes.extend([0; 4]);
         bytes.extend(&self.options);
         bytes.extend(&self.payload);
-        let mut pseudo = [THEM, US].concat();
+        let mut pseudo = [from, US].concat();
         pseudo.extend([0, crate::PROTOCOL]);
         pseudo.extend((bytes.len() as u16).to_be_bytes());
         pseudo.extend(&bytes);
@@ -108,6 +110,10 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
 
 impl Raw {
     pub(super) fn new(config: Config) -> Self {
+        Self::with_lane(config, LaneConfig::seeded(7))
+    }
+
+    pub(super) fn with_lane(config: Config, lane: LaneConfig) -> Self {
         let world = World::new(Network::new());
         let (end, peer) = world.network().link(
             EndConfig::host(2),
@@ -116,13 +122,13 @@ impl Raw {
             Box::<Ideal>::default(),
         );
         let handle = end.handle();
-        let mut lane = Lane::new(LaneConfig::seeded(7));
+        let mut lane = Lane::new(lane);
         let addresses = vec![(Ip::v4(US), 24)];
         lane.add_interface(Box::new(end), InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let tcp = lane.add::<Tcp>(config).unwrap();
         let host = Host::new(lane);
         world.add_host(&host);
-        let mut raw = Self { world, host, tcp, end: handle, peer, answers_arp: true };
+        let mut raw = Self { world, host, tcp, end: handle, peer, answers_arp: true, from: THEM };
         // Who speaks to a host has asked for its address, so that it knows ours.
         raw.put_arp(1, &[&[0; 6][..], &US].concat());
         raw.heard(Duration::ZERO);
@@ -149,7 +155,7 @@ impl Raw {
         let mut ip = vec![0x45, 0];
         ip.extend(((20 + payload.len()) as u16).to_be_bytes());
         ip.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        ip.extend(THEM);
+        ip.extend(self.from);
         ip.extend(US);
         let sum = checksum(&ip);
         ip[10..12].copy_from_slice(&sum);
@@ -174,7 +180,7 @@ impl Raw {
     }
 
     pub(super) fn put_segment(&mut self, segment: &Segment) {
-        self.put_ip(crate::PROTOCOL, &segment.bytes());
+        self.put_ip(crate::PROTOCOL, &segment.bytes(self.from));
     }
 
     pub(super) fn say(&mut self, segment: &Segment) -> Vec<Sent> {
@@ -224,7 +230,7 @@ impl Raw {
         for frame in frames {
             let bytes = frame.bytes().to_vec();
             match (&bytes[12..14], bytes.get(23)) {
-                ([8, 6], _) if self.answers_arp && bytes[21] == 1 => {
+                ([8, 6], _) if self.answers_arp && bytes[21] == 1 && bytes[38..42] == THEM => {
                     asked = true;
                     self.put_arp(2, &bytes[22..32]);
                 }
@@ -289,4 +295,4 @@ pub(super) fn show((header, payload, _): &Sent) -> String {
 }
 
 const US: [u8; 4] = [10, 77, 0, 2];
-const THEM: [u8; 4] = [10, 77, 0, 1];
+pub(super) const THEM: [u8; 4] = [10, 77, 0, 1];
