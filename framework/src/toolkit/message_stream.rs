@@ -169,7 +169,7 @@ impl MessageStreamReader {
     /// next; if not (a gap, a duplicate, the end), the peer should learn at once (RFC 5681 4.2).
     ///
     /// # Errors
-    /// It lies beyond the window or the end.
+    /// It lies beyond the window or the end, or the end lies before what came already.
     pub fn on_range(&mut self, mem: &mut Mem, offset: u64, frame: Frame, end: bool) -> Result<bool, StreamError> {
         let mut frame = frame;
         let stop = offset.checked_add(frame.len() as u64).filter(|stop| *stop <= self.granted).ok_or(StreamError)?;
@@ -177,7 +177,11 @@ impl MessageStreamReader {
             return Err(StreamError);
         }
         if end {
-            self.end = (stop >= self.next).then_some(stop);
+            let arrived = self.pieces.ranges(mem).next_back().map_or(self.next, |last| last.end);
+            if stop < arrived {
+                return Err(StreamError);
+            }
+            self.end = Some(stop);
         }
         let in_order = offset == self.next && self.pieces.is_empty();
         if offset > self.next {

@@ -88,6 +88,15 @@ fn what_breaks_the_rules_is_an_error() {
     assert_eq!(rx.on_range(&mut mem, 10, frame(&pool, b""), true), Ok(false));
     assert_eq!(rx.on_range(&mut mem, 10, frame(&pool, b"x"), false), Err(StreamError), "beyond the end");
     assert_eq!(rx.on_range(&mut mem, 5, frame(&pool, b"x"), true), Err(StreamError), "another end");
+    // An end before what was there already: in order, or beyond a gap. Nothing acknowledged lies below `upto` then.
+    for offset in [0, 3] {
+        let mut rx = stream();
+        assert_eq!(rx.on_range(&mut mem, offset, frame(&pool, &[0; 20]), false), Ok(offset == 0));
+        assert_eq!(rx.on_range(&mut mem, 5, frame(&pool, b""), true), Err(StreamError), "the end lies before {offset}");
+        let _ = rx.on_range(&mut mem, 0, frame(&pool, b"abc"), false);
+        assert!(rx.recent_ranges::<4>(&mem).iter().all(|range| range.start > rx.upto()));
+        rx.clear(&mut mem);
+    }
     let mut rx = stream();
     assert_eq!(rx.on_range(&mut mem, 0, frame(&pool, &[0xff; 4]), false), Ok(true));
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Err(StreamError), "longer than any message");
