@@ -29,6 +29,13 @@ impl CookieJar {
         Self { key, slot: slot.max(Duration::from_millis(1)) }
     }
 
+    /// The same from the secret that a host hands to [`Transport::shared`](crate::transport::Transport::shared).
+    #[must_use]
+    pub fn from_secret(secret: &[u8; 32], slot: Duration) -> Self {
+        let half = |at: usize| secret.iter().skip(at).take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
+        Self::new((half(0), half(8)), slot)
+    }
+
     /// A cookie of 32 bits that carries `payload` (3 bits; more are cut off) and is good only for this pair of
     /// endpoints and these `bound` bits, which the peer will have to repeat. A guess succeeds once in 2^23 tries.
     #[must_use]

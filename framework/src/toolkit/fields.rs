@@ -56,6 +56,18 @@ impl<'a> FieldReader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// Eight bytes that number something from 0, below 2^62: so sums of two never overflow, and more is nonsense.
+    #[inline]
+    pub fn offset(&mut self) -> Option<u64> {
+        self.u64().filter(|offset| *offset < 1 << 62)
+    }
+
+    /// One byte of eight flags, the highest bit first.
+    #[inline]
+    pub fn flags(&mut self) -> Option<[bool; 8]> {
+        self.u8().map(|byte| std::array::from_fn(|bit| byte << bit & 0x80 != 0))
+    }
+
     /// A part that is there only if `present`, as a flag in front of it says. The outer `None`: it should be there, and is
     /// not, or is malformed.
     #[inline]
@@ -98,6 +110,12 @@ impl<const N: usize> FieldWriter<N> {
         self.put(&[field])
     }
 
+    /// One byte of eight flags, the highest bit first.
+    #[inline]
+    pub fn flags(&mut self, flags: [bool; 8]) -> &mut Self {
+        self.u8(flags.into_iter().fold(0, |byte, flag| byte << 1 | u8::from(flag)))
+    }
+
     /// Two bytes.
     #[inline]
     pub fn u16(&mut self, field: u16) -> &mut Self {
@@ -132,6 +150,16 @@ mod tests {
             prop_assert_eq!(fields.rest(), &e);
             prop_assert_eq!((fields.u64(), fields.array(), fields.u8()), (None, Some(e), None));
         }
+    }
+
+    #[test]
+    fn flags_have_an_order_and_offsets_a_bound() {
+        let flags = [true, false, false, false, false, true, true, false];
+        let mut out = FieldWriter::<17>::new();
+        out.flags(flags).u64((1 << 62) - 1).u64(1 << 62);
+        let mut fields = FieldReader::new(out.bytes());
+        assert_eq!((out.bytes()[0], fields.flags()), (0b1000_0110, Some(flags)));
+        assert_eq!((fields.offset(), fields.offset()), (Some((1 << 62) - 1), None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection.
 
+pub mod ack_block;
 pub mod ack_owed;
 pub mod answers;
 mod chunks;
@@ -9,6 +10,7 @@ pub mod isn;
 pub mod ledger;
 pub mod mem;
 pub mod message;
+pub mod message_channel;
 pub mod message_stream;
 pub mod pacer;
 pub mod peer_path;
@@ -24,6 +26,7 @@ pub mod slab;
 pub mod tuple;
 pub mod wheel;
 
+pub use ack_block::AckBlock;
 pub use ack_owed::AckOwed;
 pub use answers::Answers;
 pub use cookie::CookieJar;
@@ -32,6 +35,7 @@ pub use isn::InitialSequence;
 pub use ledger::{Acked, Loss, Recovery, Sacked, SentLedger, Timeout};
 pub use mem::Mem;
 pub use message::{MessageError, MessageInfo, MessageLimits, MessageQueue};
+pub use message_channel::{ChannelConfig, MessageChannel};
 pub use message_stream::{MessageStreamLimits, MessageStreamReader, MessageStreamSender, StreamError};
 pub use pacer::Pacer;
 pub use peer_path::PeerPath;

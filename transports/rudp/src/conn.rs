@@ -1,5 +1,5 @@
-//! One connection: what its datagrams carry besides the stream, what each of them means, its timers, its end. The stream is
-//! the toolkit's: `MessageStream*` make messages of it, `ReliableSender` brings it over, `PeerPath` follows the peer.
+//! One connection: what its datagrams carry besides the stream, what each of them means, its timers, its end. Messages are
+//! the toolkit's `MessageChannel`, and `PeerPath` follows the peer.
 
 use std::rc::Rc;
 
@@ -8,13 +8,11 @@ use burstlane::frame::Frame;
 use burstlane::net::{PathId, SegmentAt, TxBatch, TxStop};
 use burstlane::observe::Event;
 use burstlane::socket::{MessageIo, Ready};
-use burstlane::time::{Duration, Instant, nanos};
-use burstlane::toolkit::{
-    AckOwed, AckRun, FourTuple, Mem, MessageStreamReader, MessageStreamSender, Next, PeerPath, ReliableSender,
-};
+use burstlane::time::{Duration, Instant};
+use burstlane::toolkit::{AckRun, FourTuple, MessageChannel, Next, PeerPath, StreamError};
 use burstlane::transport::{Class, Context, FlowError, Run, Segment, TxStatus};
 
-use crate::wire::{Ack, Datagram, HEADER_BYTES, Hello, RANGES_MAX, Stream};
+use crate::wire::{Datagram, HEADER_BYTES, Hello, Stream};
 use crate::{Key, Meta, Remnant, Rudp, RudpConfig};
 
 /// A connection's state.
@@ -30,12 +28,7 @@ pub struct Conn {
     number: u64,
     /// The highest of the peer's.
     peer_number: u64,
-    /// What the peer takes up to.
-    peer_window: u64,
-    tx: MessageStreamSender,
-    sender: ReliableSender,
-    rx: MessageStreamReader,
-    acks: AckOwed,
+    pub(crate) channel: MessageChannel,
     heard_at: Instant,
     /// Something is to be sent that the peer answers.
     ping: bool,
@@ -68,11 +61,7 @@ impl Conn {
             path: PeerPath::proven(ends),
             number: 1,
             peer_number: 0,
-            peer_window: 0,
-            tx: MessageStreamSender::new(config.stream_bytes_max as usize),
-            sender: ReliableSender::new(config.controller.clone(), config.sender_policy()),
-            rx: MessageStreamReader::new(config.rx_limits()),
-            acks: AckOwed::new(config.ack_delay),
+            channel: MessageChannel::new(&config.channel),
             heard_at: now,
             ping: true,
             pinged: false,
@@ -85,20 +74,22 @@ impl Conn {
     }
 
     pub(crate) fn server(config: &Rc<RudpConfig>, cid: u64, peer: Hello, ends: FourTuple, now: Instant) -> Self {
-        let (peer_cid, peer_window) = (peer.cid, peer.window);
-        Self { peer_cid, peer_window, stage: Stage::Open, ping: false, ..Self::client(config, cid, ends, now) }
+        let mut conn = Self::client(config, cid, ends, now);
+        (conn.peer_cid, conn.stage, conn.ping) = (peer.cid, Stage::Open, false);
+        conn.channel.on_window(peer.window);
+        conn
     }
 
     /// Congestion window, bytes.
     #[must_use]
     pub fn cwnd(&self) -> u64 {
-        self.sender.controller().cwnd()
+        self.channel.sender.controller().cwnd()
     }
 
     /// The round-trip time, smoothed; zero before the first sample.
     #[must_use]
     pub fn srtt(&self) -> Duration {
-        self.sender.rtt().smoothed()
+        self.channel.sender.rtt().smoothed()
     }
 
     /// Where the peer is now.
@@ -129,7 +120,7 @@ impl Conn {
     }
 
     pub(crate) fn on_run(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
-        let mut acks = self.sender.begin_run(cx.now);
+        let mut acks = self.channel.sender.begin_run(cx.now);
         while let Some(Segment { meta, frame }) = run.take() {
             if meta.datagram.reset {
                 return self.fail(cx, FlowError::Reset);
@@ -139,9 +130,7 @@ impl Conn {
                 break;
             }
         }
-        if let Some(sample) = self.sender.finish_run(acks) {
-            self.sender.observe(cx, &sample);
-        }
+        self.channel.finish_run(cx, acks);
         self.go_on(cx, io);
     }
 
@@ -152,17 +141,17 @@ impl Conn {
         Meta { datagram, ends, bytes }: &Meta,
         frame: Frame,
         acks: &mut AckRun,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), StreamError> {
         let asked_at = std::mem::replace(&mut self.heard_at, cx.now);
         self.pinged = false;
-        if !self.is_waiting() {
-            self.sender.on_progress();
+        if !self.channel.is_waiting() {
+            self.channel.sender.on_progress();
         }
         if datagram.number > self.peer_number {
             self.peer_number = datagram.number;
             let has_moved = *ends != self.ends() && self.stage == Stage::Open;
             if has_moved && self.path.on_moved(*ends, cx.random_u64(), cx.now) {
-                self.sender.on_new_path(cx.now, self.config.controller.clone());
+                self.channel.sender.on_new_path(cx.now, self.config.channel.controller.clone());
             }
         }
         self.path.on_received(*ends, *bytes);
@@ -174,27 +163,23 @@ impl Conn {
             self.on_answered(cx, io, hello, asked_at);
         }
         if let Some(ack) = &datagram.ack {
-            self.sender.on_ack(acks, ack.upto, ack.ranges(), Duration::from_micros(ack.delay_us.into()))?;
-            self.tx.release(cx.mem, ack.upto);
-            self.peer_window = self.peer_window.max(ack.window);
+            self.channel.on_ack(cx.mem, acks, ack)?;
             self.stage = if self.stage == Stage::Confirming { Stage::Open } else { self.stage };
         }
         if datagram.is_eliciting() {
-            self.acks.on_received(cx.now);
+            self.channel.acks.on_received(cx.now);
         }
-        if let Some(Stream { offset, end }) = datagram.stream
-            && !self.rx.on_range(cx.mem, offset, frame, end)?
-        {
-            self.acks.hurry();
+        if let Some(Stream { offset, end }) = datagram.stream {
+            self.channel.on_range(cx.mem, offset, frame, end)?;
         }
         Ok(())
     }
 
     /// The server is there, and has given the connection its name.
     fn on_answered(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, peer: Hello, asked_at: Instant) {
-        (self.peer_cid, self.peer_window) = (peer.cid, peer.window);
-        (self.stage, self.ping, io.open) = (Stage::Confirming, true, true);
-        self.sender.on_opened(cx.now, asked_at);
+        (self.peer_cid, self.stage, self.ping, io.open) = (peer.cid, Stage::Confirming, true, true);
+        self.channel.on_window(peer.window);
+        self.channel.sender.on_opened(cx.now, asked_at);
         cx.emit(Ready::OPEN | Ready::WRITABLE);
         // For ICMP errors, which quote the peer's. If another connection has the same, this one does without.
         let _ = cx.add_key(Key::Peer(self.peer_cid));
@@ -205,31 +190,25 @@ impl Conn {
         let now = cx.now;
         if now.since(self.heard_at) >= self.config.idle_timeout {
             // If all but the end was acknowledged, nothing is missing but a farewell.
-            let lacks_only_end = self.tx.is_finished() && self.sender.una() + 1 >= self.tx.stop();
-            return cx.close((!lacks_only_end || !self.rx.is_complete()).then_some(FlowError::TimedOut));
+            return cx.close((!self.channel.lacks_only_end()).then_some(FlowError::TimedOut));
         }
-        if self.acks.due_at() <= now {
-            self.acks.hurry();
+        if self.channel.acks.due_at() <= now {
+            self.channel.acks.hurry();
         }
         if self.leave_at <= now {
             self.reset = Some(FlowError::Aborted); // nobody reads it
         }
         if self.path.on_deadline(now) {
             self.ping = true;
-            self.sender.on_progress();
+            self.channel.sender.on_progress();
         }
         self.ping |= self.alive_at() <= now;
-        if let Some(name) = self.sender.on_deadline(now) {
+        if let Some(name) = self.channel.sender.on_deadline(now) {
             let flow = cx.flow_ref();
             cx.observe(|| Event::TimerFired { flow, name });
-            self.ping |= self.is_expecting() && self.sender.is_empty();
+            self.ping |= self.is_expecting() && self.channel.sender.is_empty();
         }
         self.go_on(cx, io);
-    }
-
-    /// The application let go: nobody reads any more.
-    pub(crate) fn discard(&mut self) {
-        self.rx.discard();
     }
 
     /// It ends without order, and the peer is told.
@@ -255,22 +234,15 @@ impl Conn {
         if cx.is_ended() {
             return;
         }
-        if self.tx.take_from(cx.mem, io) {
-            cx.emit(Ready::WRITABLE);
-        }
-        match self.rx.deliver_to(cx.mem, io, self.peer()) {
-            Ok(ready) => cx.emit(ready),
-            Err(_) => self.abort(cx, FlowError::Protocol),
-        }
-        if self.rx.has_opened(io) {
+        match self.channel.exchange(cx, io, self.path.ends().remote()) {
             // The larger window may be what the peer waits for: it is to confirm that it heard.
-            self.ping |= !self.acks.is_owed();
-            self.acks.hurry();
+            Ok(has_opened) => self.ping |= has_opened,
+            Err(_) => self.abort(cx, FlowError::Protocol),
         }
         if self.owes_control() {
             cx.want_tx(Class::Control);
         }
-        if !self.is_opening() && self.sender.has_next(cx.now, self.tx.stop_within(self.peer_window)) {
+        if !self.is_opening() && self.channel.has_next(cx.now) {
             cx.want_tx(Class::Data);
         }
         self.settle(cx);
@@ -282,32 +254,26 @@ impl Conn {
         if cx.is_ended() {
             return;
         }
-        let is_done = self.tx.is_finished() && self.sender.una() == self.tx.stop();
-        if is_done && self.rx.is_complete() {
-            if !self.acks.is_owed() {
-                return cx.retire(self.remnant(Some(self.rx.upto())), cx.now + self.config.linger);
+        if self.channel.is_over() {
+            if !self.channel.acks.is_owed() {
+                return cx.retire(self.remnant(Some(self.channel.rx.upto())), cx.now + self.config.linger);
             }
-            self.acks.hurry();
-        } else if is_done && self.rx.discards() {
+            self.channel.acks.hurry();
+        } else if self.channel.is_sent() && self.channel.rx.discards() {
             self.leave_at = self.leave_at.min(cx.now + self.config.linger);
         }
-        if self.acks.is_urgent() {
+        if self.channel.acks.is_urgent() {
             cx.want_tx(Class::Ack);
         }
-        self.sender.arm(cx.now, self.is_expecting());
+        self.channel.sender.arm(cx.now, self.is_expecting());
         let idle_at = self.heard_at + self.config.idle_timeout;
-        let timers = [self.path.deadline(), self.acks.due_at(), self.leave_at, self.alive_at(), idle_at];
-        cx.set_deadline(timers.into_iter().fold(self.sender.deadline(), Instant::min));
-    }
-
-    /// Whether the peer owes an answer to something of the stream, or a larger window.
-    fn is_waiting(&self) -> bool {
-        self.sender.una() < self.tx.stop()
+        let timers = [self.path.deadline(), self.channel.acks.due_at(), self.leave_at, self.alive_at(), idle_at];
+        cx.set_deadline(timers.into_iter().fold(self.channel.sender.deadline(), Instant::min));
     }
 
     /// Whether the peer owes any answer.
     fn is_expecting(&self) -> bool {
-        self.stage != Stage::Open || self.is_waiting() || self.ping || self.pinged
+        self.stage != Stage::Open || self.channel.is_waiting() || self.ping || self.pinged
     }
 
     /// When a peer that owes nothing is asked whether it is there.
@@ -328,10 +294,10 @@ impl Conn {
     ) -> TxStatus {
         // Without a route: the peer moves again, or falls silent.
         let Some((path, payload_max)) = self.path.resolve(cx, out) else { return TxStatus::Idle };
-        self.sender.set_segment(cx.now, payload_max.saturating_sub(HEADER_BYTES + 8) as u32);
+        self.channel.sender.set_segment(cx.now, payload_max.saturating_sub(HEADER_BYTES + 8) as u32);
         let sent = match class {
             Class::Control if self.owes_control() => self.send_bare(cx, io, path, out),
-            Class::Ack if self.acks.is_urgent() => self.send_bare(cx, io, path, out),
+            Class::Ack if self.channel.acks.is_urgent() => self.send_bare(cx, io, path, out),
             Class::Control | Class::Ack => Ok(TxStatus::Idle),
             Class::Data => self.send_stream(cx, io, (path, payload_max), out),
         };
@@ -375,7 +341,7 @@ impl Conn {
             datagram.stream = Some(Stream { offset: 0, end: false });
             let head = datagram.write();
             let room = payload_max.min(self.path.allowance_bytes()).saturating_sub(head.bytes().len());
-            let mut piece = match self.sender.next(cx.now, self.tx.stop_within(self.peer_window), room as u64) {
+            let mut piece = match self.channel.next(cx.now, room) {
                 Next::Send(piece) if room > 0 => piece,
                 Next::PacedUntil(at) => return Ok(TxStatus::PacedUntil(at)),
                 Next::Send(_) | Next::Nothing => break,
@@ -383,7 +349,7 @@ impl Conn {
             if !self.path.is_proven() {
                 piece.range.end = piece.range.end.min(piece.range.start + room as u64);
             }
-            let (slices, bytes, ends) = self.tx.slices(cx.mem, &piece.range);
+            let (slices, bytes, ends) = self.channel.tx.slices(cx.mem, &piece.range);
             let mut sent_bytes = 0;
             let patch = |head: &mut [u8], at: SegmentAt| {
                 let offset = piece.range.start + at.offset as u64;
@@ -396,7 +362,7 @@ impl Conn {
             let taken = out.segments(path, &self.path.ends().udp_info(), head.bytes(), &slices, room, patch)?;
             drop(slices);
             self.on_left(cx, &datagram, sent_bytes + taken);
-            self.sender.on_sent(cx.now, &piece, taken as u64 + u64::from(ends && taken == bytes));
+            self.channel.sender.on_sent(cx.now, &piece, taken as u64 + u64::from(ends && taken == bytes));
             let (flow, offset, retransmission) = (cx.flow_ref(), piece.range.start, piece.again);
             cx.observe(|| Event::SegmentSent { flow, offset, bytes: taken, retransmission });
             if taken < bytes {
@@ -408,19 +374,14 @@ impl Conn {
 
     /// What every datagram carries, as far as it is owed.
     fn datagram(&self, cx: &Context<'_, Rudp>, io: &MessageIo) -> Datagram {
-        let hello = Hello { cid: self.cid, window: self.config.window_bytes.into() };
-        let ack = || {
-            let delay_us = (nanos(self.acks.waited(cx.now)) / 1_000) as u32;
-            let ranges = self.rx.recent_ranges::<RANGES_MAX>(cx.mem);
-            Ack::new(delay_us, self.rx.upto(), self.rx.window(io), ranges)
-        };
+        let hello = Hello { cid: self.cid, window: self.config.channel.window_bytes.into() };
         Datagram {
             cid: self.peer_cid,
             number: self.number,
             ping: self.ping,
             reset: self.reset.is_some(),
             hello: (self.stage != Stage::Open).then_some(hello),
-            ack: self.acks.is_owed().then(ack),
+            ack: self.channel.ack(cx.mem, io, cx.now),
             challenge: self.path.challenge(),
             response: self.response,
             stream: None,
@@ -432,27 +393,11 @@ impl Conn {
         (self.pinged, self.ping, self.response) = (self.pinged || self.ping, false, None);
         self.path.on_sent(bytes);
         if let Some(ack) = &datagram.ack {
-            self.rx.on_granted(ack.window);
-            self.acks.on_sent();
+            self.channel.on_ack_sent(ack);
         }
         if let Some(error) = self.reset {
             self.fail(cx, error);
         }
-    }
-
-    /// Gives all memory back.
-    pub(crate) fn release(&mut self, mem: &mut Mem) {
-        self.tx.clear(mem);
-        self.rx.clear(mem);
-    }
-}
-
-/// The peer broke the protocol.
-struct Broken;
-
-impl<E: std::error::Error> From<E> for Broken {
-    fn from(_: E) -> Self {
-        Self
     }
 }
 

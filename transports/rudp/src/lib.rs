@@ -20,38 +20,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use burstlane::addr::Endpoint;
-use burstlane::congestion::{Controller, NewReno};
 use burstlane::net::{DropReason, Packet, Quote, Trouble, TxBatch};
 use burstlane::socket::{AppOp, MessageIo};
 use burstlane::time::Duration;
-use burstlane::toolkit::{
-    Answers, CookieJar, FourTuple, Mem, MessageLimits, MessageStreamLimits, RtoConfig, SenderPolicy,
-};
+use burstlane::toolkit::{AckBlock, Answers, ChannelConfig, CookieJar, FourTuple, Mem};
 use burstlane::transport::{
     Class, Context, FlowError, LaneCx, LaneInfo, Listener, Open, Opened, Parsed, RemnantInput, Run, Transport,
     TroubleAnswer, TxStatus, Unmatched, Verdict,
 };
 
 pub use conn::Conn;
-use wire::{Ack, Datagram, Hello};
+use wire::{Datagram, Hello};
 
 /// What all connections have in common.
 #[derive(Clone, Debug)]
 pub struct RudpConfig {
-    /// Cloned for each connection.
-    pub controller: Box<dyn Controller>,
-    /// Bounds of the retransmission timeout.
-    pub rto: RtoConfig,
-    /// Longest message, bytes. Both sides must agree; less than `window_bytes`.
-    pub message_bytes_max: u32,
-    /// Most bytes, of messages and their lengths, that the peer may send ahead of the application's reading.
-    pub window_bytes: u32,
-    /// Most messages that may wait for the application.
-    pub rx_messages_max: u32,
-    /// Most bytes sent and not acknowledged. What else the application wrote waits in its queue.
-    pub stream_bytes_max: u32,
-    /// Longest delay of an acknowledgement.
-    pub ack_delay: Duration,
+    /// How messages are carried.
+    pub channel: ChannelConfig,
     /// After so much silence the peer is asked whether it is there.
     pub keep_alive: Duration,
     /// After so much silence it is held for gone. Longer than `keep_alive`.
@@ -63,34 +48,11 @@ pub struct RudpConfig {
 impl Default for RudpConfig {
     fn default() -> Self {
         Self {
-            controller: Box::new(NewReno::new()),
-            rto: RtoConfig::default(),
-            message_bytes_max: 1 << 20,
-            window_bytes: 2 << 20,
-            rx_messages_max: 4096,
-            stream_bytes_max: 2 << 20,
-            ack_delay: Duration::from_millis(5),
+            channel: ChannelConfig::default(),
             keep_alive: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             linger: Duration::from_secs(15),
         }
-    }
-}
-
-impl RudpConfig {
-    fn rx_limits(&self) -> MessageStreamLimits {
-        let &Self { message_bytes_max, window_bytes, rx_messages_max: messages_max, .. } = self;
-        MessageStreamLimits { message_bytes_max, window_bytes, messages_max }
-    }
-
-    fn sender_policy(&self) -> SenderPolicy {
-        SenderPolicy { rto: self.rto, ack_delay_max: self.ack_delay, patience_max: PATIENCE_MAX }
-    }
-
-    fn io(&self, open: bool) -> MessageIo {
-        let mut tx_limits = MessageLimits::default();
-        tx_limits.bytes_max = tx_limits.bytes_max.max(self.message_bytes_max as usize);
-        MessageIo { open, message_bytes_max: self.message_bytes_max, tx_limits, ..MessageIo::default() }
     }
 }
 
@@ -143,8 +105,7 @@ impl Transport for Rudp {
     const NAME: &'static str = "rudp";
 
     fn shared(_: &RudpConfig, secret: &[u8; 32]) -> CookieJar {
-        let half = |at: usize| secret.iter().skip(at).take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
-        CookieJar::new((half(0), half(8)), COOKIE_TIME)
+        CookieJar::from_secret(secret, COOKIE_TIME)
     }
 
     fn new(config: RudpConfig, jar: Arc<CookieJar>, _: LaneInfo) -> Self {
@@ -169,7 +130,7 @@ impl Transport for Rudp {
     fn connect(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
         let cid = cx.random_u64().max(1);
         let conn = Conn::client(&self.config, cid, FourTuple::new(open.local, open.remote), cx.now);
-        Ok(Opened { key: Key::Own(cid), conn, io: self.config.io(false) })
+        Ok(Opened { key: Key::Own(cid), conn, io: self.config.channel.io(false) })
     }
 
     fn on_unmatched(
@@ -184,7 +145,7 @@ impl Transport for Rudp {
         let (local, remote) = (ends.local(), ends.remote());
         if cid == 0 {
             let cid = self.jar.make64(local, remote, peer.cid, cx.now);
-            let hello = Some(Hello { cid, window: self.config.window_bytes.into() });
+            let hello = Some(Hello { cid, window: self.config.channel.window_bytes.into() });
             let answer = Datagram { cid: peer.cid, hello, ..Datagram::default() };
             return self.answers.owe(cx, ends, answer.write().bytes());
         }
@@ -195,7 +156,7 @@ impl Transport for Rudp {
             return Unmatched::Drop(DropReason("rudp: backlog is full"));
         }
         let conn = Conn::server(&self.config, cid, peer, ends, cx.now);
-        let flow = Opened { key: Key::Own(cid), conn, io: self.config.io(true) };
+        let flow = Opened { key: Key::Own(cid), conn, io: self.config.channel.io(true) };
         Unmatched::Accept { flow, consumed: false }
     }
 
@@ -209,7 +170,7 @@ impl Transport for Rudp {
         let RemnantInput::Packet(&Meta { datagram, ends, .. }, _) = input else { return Verdict::Gone };
         if datagram.is_eliciting() {
             let &mut Remnant { peer_cid: cid, number, upto } = remnant;
-            let ack = upto.map(|upto| Ack::new(0, upto, 0, []));
+            let ack = upto.map(|upto| AckBlock::new(Duration::ZERO, upto, 0, []));
             let answer = Datagram { cid, number, ack, reset: upto.is_none(), ..Datagram::default() };
             remnant.number += 1;
             let _ = self.answers.owe(cx, ends, answer.write().bytes());
@@ -231,7 +192,7 @@ impl Transport for Rudp {
             AppOp::Shutdown => io.tx_finished = true,
             AppOp::Close => {
                 io.tx_finished = true;
-                conn.discard();
+                conn.channel.rx.discard();
             }
             AppOp::Abort => conn.abort(cx, FlowError::Aborted),
             AppOp::Own(never) => match never {},
@@ -273,14 +234,11 @@ impl Transport for Rudp {
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
-        conn.release(mem);
+        conn.channel.clear(mem);
     }
 }
 
 /// No path is believed to be narrower (RFC 1122 3.3.3).
 const MTU_MIN: u32 = 576;
-/// Deviation: RFC 6298 2.5 lets the timeout grow to a minute and more. What is asked every six seconds is one datagram, and
-/// within the time in which a peer is held for gone it must not be asked too rarely.
-const PATIENCE_MAX: Duration = Duration::from_secs(6);
 /// A server's answer is good for at least so long, and at most twice that: a client on a bad link repeats it for a while.
 const COOKIE_TIME: Duration = Duration::from_secs(60);

@@ -5,18 +5,15 @@
 //!  0       1         2                       10              18      19
 //!  | magic | version | receiver's conn. id:8 | number:8      | flags | parts...
 //!
-//!  HELLO  conn. id:8 window:8        ACK  delay_us:4 upto:8 window:8 ranges:1 (start:4 bytes:4)*ranges
-//!  CHALLENGE  token:8                RESPONSE  token:8
-//!  STREAM  offset:8 data...          END, with STREAM: the stream ends behind the data     PING, RESET: nothing
+//!  HELLO  conn. id:8 window:8     ACK  an `AckBlock`     CHALLENGE  token:8     RESPONSE  token:8
+//!  STREAM  offset:8 data...       END, with STREAM: the stream ends behind the data     PING, RESET: nothing
 //! ```
-//! All numbers are big-endian, the parts in this order. ACK reports the stream by offsets, so that a range sent twice needs
+//! All numbers are big-endian, the flags and parts in this order. ACK reports the stream by offsets, so that a range sent twice needs
 //! no two names; its ranges count from `upto`. Datagrams are numbered from 1, and no number is used twice: it tells how old
 //! a datagram is, which decides on where the peer is now.
 
-use std::ops::Range;
-
 use burstlane::net::DropReason;
-use burstlane::toolkit::{FieldReader, FieldWriter};
+use burstlane::toolkit::{AckBlock, FieldReader, FieldWriter};
 
 use crate::Key;
 
@@ -31,7 +28,7 @@ pub(crate) struct Datagram {
     /// The connection is over.
     pub(crate) reset: bool,
     pub(crate) hello: Option<Hello>,
-    pub(crate) ack: Option<Ack>,
+    pub(crate) ack: Option<AckBlock>,
     /// A token to be sent back.
     pub(crate) challenge: Option<u64>,
     /// A token sent back.
@@ -44,19 +41,6 @@ pub(crate) struct Datagram {
 pub(crate) struct Hello {
     pub(crate) cid: u64,
     pub(crate) window: u64,
-}
-
-/// What was received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ack {
-    /// How long the oldest news in it waited to be told.
-    pub(crate) delay_us: u32,
-    /// The stream arrived up to here.
-    pub(crate) upto: u64,
-    /// The stream may be sent up to here.
-    pub(crate) window: u64,
-    /// What else arrived: start, counted from `upto`, and bytes; none behind the first without bytes.
-    spans: [(u32, u32); RANGES_MAX],
 }
 
 /// Where the data belongs.
@@ -88,88 +72,47 @@ impl Datagram {
     }
 
     fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
-        let (cid, number, flags) = (fields.u64()?, offset(fields)?, fields.u8()?);
-        let has = |flag| flags & flag != 0;
+        let (cid, number) = (fields.u64()?, fields.offset()?);
+        let [hello, ack, challenge, response, stream, end, ping, reset] = fields.flags()?;
         Some(Self {
             cid,
             number,
-            ping: has(PING),
-            reset: has(RESET),
-            hello: fields.when(has(HELLO), |fields| {
-                Some(Hello { cid: fields.u64().filter(|cid| *cid != 0)?, window: offset(fields)? })
-            })?,
-            ack: fields.when(has(ACK), Ack::read)?,
-            challenge: fields.when(has(CHALLENGE), FieldReader::u64)?,
-            response: fields.when(has(RESPONSE), FieldReader::u64)?,
-            stream: fields.when(has(STREAM), |fields| Some(Stream { offset: offset(fields)?, end: has(END) }))?,
+            hello: fields.when(hello, Hello::read)?,
+            ack: fields.when(ack, AckBlock::read)?,
+            challenge: fields.when(challenge, FieldReader::u64)?,
+            response: fields.when(response, FieldReader::u64)?,
+            stream: fields.when(stream, |fields| Some(Stream { offset: fields.offset()?, end }))?,
+            ping,
+            reset,
         })
     }
 
     /// The bytes of it. Two datagrams with the same parts have the same length.
     pub(crate) fn write(&self) -> FieldWriter<HEAD_BYTES_MAX> {
+        let Self { cid, number, hello, ack, challenge, response, stream, ping, reset } = self;
+        let end = stream.is_some_and(|stream| stream.end);
+        let parts = [hello.is_some(), ack.is_some(), challenge.is_some(), response.is_some(), stream.is_some()];
+        let [has_hello, has_ack, has_challenge, has_response, has_stream] = parts;
         let mut out = FieldWriter::new();
-        let flag = |present: bool, flag| if present { flag } else { 0 };
-        let flags = [
-            flag(self.ping, PING),
-            flag(self.reset, RESET),
-            flag(self.hello.is_some(), HELLO),
-            flag(self.ack.is_some(), ACK),
-            flag(self.challenge.is_some(), CHALLENGE),
-            flag(self.response.is_some(), RESPONSE),
-            flag(self.stream.is_some(), STREAM),
-            flag(self.stream.is_some_and(|stream| stream.end), END),
-        ];
-        out.u16(MAGIC).u64(self.cid).u64(self.number).u8(flags.iter().sum());
-        if let Some(hello) = self.hello {
+        out.u16(MAGIC).u64(*cid).u64(*number);
+        out.flags([has_hello, has_ack, has_challenge, has_response, has_stream, end, *ping, *reset]);
+        if let Some(hello) = hello {
             out.u64(hello.cid).u64(hello.window);
         }
-        if let Some(ack) = &self.ack {
+        if let Some(ack) = ack {
             ack.write(&mut out);
         }
-        for token in [self.challenge, self.response].into_iter().flatten() {
-            out.u64(token);
-        }
-        if let Some(stream) = self.stream {
-            out.u64(stream.offset);
+        for field in [*challenge, *response, stream.map(|stream| stream.offset)].into_iter().flatten() {
+            out.u64(field);
         }
         out
     }
 }
 
-impl Ack {
-    /// With as many of `ranges`, all beyond `upto`, as it takes.
-    pub(crate) fn new(delay_us: u32, upto: u64, window: u64, ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
-        let mut ack = Self { delay_us, upto, window, ..Self::default() };
-        for (span, range) in ack.spans.iter_mut().zip(ranges) {
-            *span = ((range.start - upto) as u32, (range.end - range.start) as u32);
-        }
-        ack
-    }
-
-    /// What arrived beyond `upto`.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        let start = |span: u32| self.upto + u64::from(span);
-        self.spans().map(move |(at, bytes)| start(at)..start(at) + u64::from(bytes))
-    }
-
-    fn spans(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.spans.iter().copied().take_while(|(_, bytes)| *bytes > 0)
-    }
-
+impl Hello {
     fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
-        let (delay_us, upto, window) = (fields.u32()?, offset(fields)?, offset(fields)?);
-        let mut ack = Self { delay_us, upto, window, ..Self::default() };
-        for span in ack.spans.get_mut(..usize::from(fields.u8()?))? {
-            *span = (fields.u32()?, fields.u32()?);
-        }
-        Some(ack)
-    }
-
-    fn write(&self, out: &mut FieldWriter<HEAD_BYTES_MAX>) {
-        out.u32(self.delay_us).u64(self.upto).u64(self.window).u8(self.spans().count() as u8);
-        for (start, bytes) in self.spans() {
-            out.u32(start).u32(bytes);
-        }
+        let (cid, window) = (fields.u64()?, fields.offset()?);
+        (cid != 0).then_some(Self { cid, window })
     }
 }
 
@@ -184,28 +127,12 @@ pub(crate) fn quoted(quote: &[u8]) -> Option<Key> {
     }
 }
 
-/// A number of a datagram or a place in a stream: sums of two never overflow.
-fn offset(fields: &mut FieldReader<'_>) -> Option<u64> {
-    fields.u64().filter(|number| *number < 1 << 62)
-}
-
 /// Bytes in front of the parts.
 pub(crate) const HEADER_BYTES: usize = 19;
 /// Most bytes in front of stream data: the header, and one of each part.
-pub(crate) const HEAD_BYTES_MAX: usize = HEADER_BYTES + 16 + 21 + 8 * RANGES_MAX + 8 + 8 + 8;
-/// Ranges in an acknowledgement, the latest ones. Each is told again as long as it is among them, so loss of one
-/// acknowledgement costs nothing.
-pub(crate) const RANGES_MAX: usize = 8;
+const HEAD_BYTES_MAX: usize = HEADER_BYTES + 16 + AckBlock::BYTES_MAX + 8 + 8 + 8;
 /// With the version behind it.
 const MAGIC: u16 = 0xb501;
-const HELLO: u8 = 1;
-const ACK: u8 = 2;
-const CHALLENGE: u8 = 4;
-const RESPONSE: u8 = 8;
-const STREAM: u8 = 16;
-const END: u8 = 32;
-const PING: u8 = 64;
-const RESET: u8 = 128;
 
 const FOREIGN: DropReason = DropReason("rudp: not this protocol, or another version");
 const MALFORMED: DropReason = DropReason("rudp: malformed datagram");
@@ -220,14 +147,10 @@ mod tests {
         let number = || 1..1u64 << 62;
         let token = || proptest::option::of(any::<u64>());
         let hello = (number(), number()).prop_map(|(cid, window)| Hello { cid, window });
-        let runs = proptest::collection::vec((1u64..500, 1u64..500), 0..=RANGES_MAX);
-        let ack = (any::<u32>(), number(), number(), runs).prop_map(|(delay_us, upto, window, runs)| {
-            let mut at = upto;
-            let ranges = runs.into_iter().map(|(gap, bytes)| {
-                at += gap + bytes;
-                at - bytes..at
-            });
-            Ack::new(delay_us, upto, window, ranges)
+        let ranges = proptest::collection::vec(1u64..500, 0..9);
+        let ack = (number(), number(), ranges).prop_map(|(upto, window, starts)| {
+            let ranges = starts.into_iter().map(|start| upto + start..upto + start + 9);
+            AckBlock::new(std::time::Duration::from_micros(77), upto, window, ranges)
         });
         let stream = (number(), any::<bool>()).prop_map(|(offset, end)| Stream { offset, end });
         let parts = (proptest::option::of(hello), proptest::option::of(ack), proptest::option::of(stream));
@@ -254,7 +177,7 @@ mod tests {
             }
             if let Ok((datagram, head_bytes)) = Datagram::parse(&bytes) {
                 prop_assert!(head_bytes <= bytes.len());
-                prop_assert!(datagram.ack.is_none_or(|ack| ack.ranges().all(|range| range.end < 1 << 63)));
+                prop_assert!(datagram.cid != 0 || datagram.hello.is_some());
             }
             let _ = quoted(&bytes);
         }
@@ -271,13 +194,6 @@ mod tests {
             for cut in 0..head.bytes().len() {
                 prop_assert!(Datagram::parse(&bytes[..cut]).is_err());
             }
-        }
-
-        #[test]
-        fn acknowledged_ranges_survive(upto in 0..1u64 << 62, starts in proptest::collection::vec(1u64..1 << 31, 0..20)) {
-            let ranges: Vec<_> = starts.into_iter().map(|start| upto + start..upto + start + 9).collect();
-            let ack = Ack::new(1, upto, 2, ranges.iter().cloned());
-            prop_assert!(ack.ranges().eq(ranges.into_iter().take(RANGES_MAX)));
         }
     }
 

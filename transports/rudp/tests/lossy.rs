@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use burstlane::congestion::{Controller, Cubic, NewReno};
 use burstlane::time::Instant;
+use burstlane::toolkit::ChannelConfig;
 use burstlane_rudp::RudpConfig;
 use burstlane_sim::{LinkConfig, StandardLink};
 use common::{Pair, messages};
@@ -44,7 +45,8 @@ fn every_controller_fills_the_link() {
         Box::new(Cubic::new()),
         Box::new(Cubic::paced()),
     ] {
-        let config = RudpConfig { controller, ..RudpConfig::default() };
+        let channel = ChannelConfig { controller, ..ChannelConfig::default() };
+        let config = RudpConfig { channel, ..RudpConfig::default() };
         let link = LinkConfig {
             rate_bits_per_s: Some(50_000_000),
             queue_bytes_max: Some(256 << 10),
@@ -59,7 +61,7 @@ fn every_controller_fills_the_link() {
         let bytes: usize = client.borrow().to_say.iter().map(Vec::len).sum();
         let rate = bytes as f64 * 8.0 / pair.world.now().since(Instant::ZERO).as_secs_f64() / 50e6;
         let sent = pair.ends[0].sent();
-        assert!(rate > 0.7, "{:?} reaches {rate:.2} of the link's rate", config.controller);
+        assert!(rate > 0.7, "{:?} reaches {rate:.2} of the link's rate", config.channel.controller);
         assert!((sent.sent as usize) < bytes / 1200, "{} frames for {bytes} bytes", sent.sent);
     }
 }
