@@ -9,14 +9,16 @@
 
 use super::{
     AckBlock, AckOwed, AckRun, Mem, MessageLimits, MessageStreamLimits, MessageStreamReader, MessageStreamSender, Next,
-    ReliableSender, RtoConfig, SenderPolicy, StreamError,
+    Piece, ReliableSender, RtoConfig, SenderPolicy, StreamError,
 };
 use crate::addr::Endpoint;
 use crate::congestion::{Controller, NewReno};
 use crate::frame::Frame;
+use crate::net::TxStop;
+use crate::observe::Event;
 use crate::socket::{MessageIo, Ready};
 use crate::time::{Duration, Instant};
-use crate::transport::{Context, Transport};
+use crate::transport::{Class, Context, Transport};
 use arrayvec::ArrayVec;
 
 /// What the channels of a transport have in common.
@@ -166,6 +168,54 @@ impl MessageChannel {
         self.sender.has_next(now, self.tx.stop_within(self.peer_window))
     }
 
+    /// Sends a piece, or as much of it as `packets` takes: that is given the bytes in parts, and whether the stream ends
+    /// behind them, makes packets of them, and says how many bytes left. Returns the same, and whether that was all.
+    ///
+    /// # Errors
+    /// Those of `packets`; nothing left then.
+    pub fn send<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        piece: &Piece,
+        packets: impl FnOnce(&[&[u8]], bool) -> Result<usize, TxStop>,
+    ) -> Result<(usize, bool), TxStop> {
+        let (slices, bytes, end) = self.tx.slices(cx.mem, &piece.range);
+        let taken = packets(&slices, end)?;
+        drop(slices);
+        self.sender.on_sent(cx.now, piece, taken as u64 + u64::from(end && taken == bytes));
+        let (flow, offset, retransmission) = (cx.flow_ref(), piece.range.start, piece.again);
+        cx.observe(|| Event::SegmentSent { flow, offset, bytes: taken, retransmission });
+        Ok((taken, taken == bytes))
+    }
+
+    /// Sets the timer if the peer owes an answer, to anything, and puts the flow on the list of acknowledgements if
+    /// one is urgent. Before [`deadline`](Self::deadline) is asked.
+    pub fn arm<T: Transport>(&mut self, cx: &mut Context<'_, T>, is_expecting: bool) {
+        self.sender.arm(cx.now, is_expecting);
+        if self.acks.is_urgent() {
+            cx.want_tx(Class::Ack);
+        }
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) has something to do.
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.sender.deadline().min(self.acks.due_at())
+    }
+
+    /// The timers of both halves. True if the peer is silent although nothing is in flight: what else it owes an answer to
+    /// is the protocol's to repeat.
+    pub fn on_deadline<T: Transport>(&mut self, cx: &mut Context<'_, T>) -> bool {
+        if self.acks.due_at() <= cx.now {
+            self.acks.hurry();
+        }
+        let Some(name) = self.sender.on_deadline(cx.now) else { return false };
+        let flow = cx.flow_ref();
+        cx.observe(|| Event::TimerFired { flow, name });
+        self.sender.is_empty()
+    }
+
     /// The acknowledgement that is owed, if one is.
     #[must_use]
     pub fn ack(&self, mem: &Mem, io: &MessageIo, now: Instant) -> Option<AckBlock> {
@@ -220,7 +270,26 @@ mod tests {
     use crate::addr::Ip;
     use crate::frame::{FramePool, PoolConfig};
 
-    /// Two ends and nothing between: all that one says the other hears at once.
+    /// All that one has to say the other hears at once.
+    fn say(from: &mut MessageChannel, to: &mut MessageChannel, io: &MessageIo, mem: &mut Mem, pool: &FramePool) {
+        let now = Instant::ZERO;
+        from.on_window(1 << 20);
+        let mut run = to.sender.begin_run(now);
+        if let Next::Send(piece) = from.next(now, 1_000) {
+            let (slices, bytes, end) = from.tx.slices(mem, &piece.range);
+            let mut frame = pool.alloc().unwrap();
+            assert!(frame.extend_from_slice(&slices.concat()));
+            drop(slices);
+            from.sender.on_sent(now, &piece, bytes as u64 + u64::from(end));
+            to.acks.on_received(now);
+            to.on_range(mem, piece.range.start, frame, end).unwrap();
+        }
+        if let Some(ack) = from.ack(mem, io, now) {
+            from.on_ack_sent(&ack);
+            to.on_ack(mem, &mut run, &ack).unwrap();
+        }
+    }
+
     #[test]
     fn a_message_goes_over_and_both_halves_end() {
         let pool = FramePool::new(PoolConfig { slots: 8, slot_bytes: 2048, headroom: 64 });
@@ -236,23 +305,8 @@ mod tests {
         assert!(here.tx.take_from(&mut mem, &mut io) && !there.tx.take_from(&mut mem, &mut far));
         assert_eq!((here.next(now, 1_000), here.is_waiting()), (Next::Nothing, true), "no window yet");
         for _ in 0..2 {
-            for (from, to, io) in [(&mut here, &mut there, &far), (&mut there, &mut here, &io)] {
-                from.on_window(u64::from(config.window_bytes));
-                let mut run = to.sender.begin_run(now);
-                if let Next::Send(piece) = from.next(now, 1_000) {
-                    let (slices, bytes, end) = from.tx.slices(&mem, &piece.range);
-                    let mut frame = pool.alloc().unwrap();
-                    assert!(frame.extend_from_slice(&slices.concat()));
-                    drop(slices);
-                    from.sender.on_sent(now, &piece, bytes as u64 + u64::from(end));
-                    to.acks.on_received(now);
-                    to.on_range(&mut mem, piece.range.start, frame, end).unwrap();
-                }
-                if let Some(ack) = from.ack(&mem, io, now) {
-                    from.on_ack_sent(&ack);
-                    to.on_ack(&mut mem, &mut run, &ack).unwrap();
-                }
-            }
+            say(&mut here, &mut there, &io, &mut mem, &pool);
+            say(&mut there, &mut here, &far, &mut mem, &pool);
         }
         let ready = there.rx.deliver_to(&mut mem, &mut far, peer).unwrap();
         assert!(ready.contains(Ready::READABLE | Ready::PEER_FINISHED));

@@ -2,7 +2,7 @@
 
 use super::{FlowError, FlowId, Transport};
 use crate::addr::Endpoint;
-use crate::net::{DropReason, Packet, PathInfo};
+use crate::net::{DropReason, Packet, PathInfo, TxStop};
 use crate::time::Instant;
 
 /// What `parse` read.
@@ -136,6 +136,17 @@ pub enum TxStatus {
     More,
     /// There is more, not before this instant (pacing).
     PacedUntil(Instant),
+}
+
+impl From<TxStop> for TxStatus {
+    /// What a flow answers that could not send: what an event brings back (the neighbour's answer, a timer on another path)
+    /// is waited for, the rest tried again.
+    fn from(stop: TxStop) -> Self {
+        match stop {
+            TxStop::Unresolved | TxStop::TooBig { .. } => Self::Idle,
+            TxStop::Full | TxStop::NoMemory | TxStop::NoPath => Self::More,
+        }
+    }
 }
 
 impl From<FlowError> for std::io::Error {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use burstlane::addr::Endpoint;
 use burstlane::frame::Frame;
 use burstlane::net::{PathId, SegmentAt, TxBatch, TxStop};
-use burstlane::observe::Event;
 use burstlane::socket::{MessageIo, Ready};
 use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::{AckRun, FourTuple, MessageChannel, Next, PeerPath, StreamError};
@@ -14,6 +13,9 @@ use burstlane::transport::{Class, Context, FlowError, Run, Segment, TxStatus};
 
 use crate::wire::{Datagram, HEADER_BYTES, Hello, Stream};
 use crate::{Key, Meta, Remnant, Rudp, RudpConfig};
+
+type Cx<'a> = Context<'a, Rudp>;
+type Sent = Result<TxStatus, TxStop>;
 
 /// A connection's state.
 pub struct Conn {
@@ -119,29 +121,30 @@ impl Conn {
         self.is_opening() && self.neighbour_failures >= NEIGHBOUR_FAILURES_MAX
     }
 
-    pub(crate) fn on_run(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
+    pub(crate) fn on_run(&mut self, cx: &mut Cx<'_>, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
         let mut acks = self.channel.sender.begin_run(cx.now);
         while let Some(Segment { meta, frame }) = run.take() {
             if meta.datagram.reset {
                 return self.fail(cx, FlowError::Reset);
             }
-            if self.on_datagram(cx, io, &meta, frame, &mut acks).is_err() {
+            if self.on_datagram(cx, &meta, frame, &mut acks).is_err() {
                 self.abort(cx, FlowError::Protocol);
                 break;
             }
         }
+        io.open = !self.is_opening();
         self.channel.finish_run(cx, acks);
         self.go_on(cx, io);
     }
 
     fn on_datagram(
         &mut self,
-        cx: &mut Context<'_, Rudp>,
-        io: &mut MessageIo,
-        Meta { datagram, ends, bytes }: &Meta,
+        cx: &mut Cx<'_>,
+        meta: &Meta,
         frame: Frame,
         acks: &mut AckRun,
     ) -> Result<(), StreamError> {
+        let Meta { datagram, ends, bytes } = meta;
         let asked_at = std::mem::replace(&mut self.heard_at, cx.now);
         self.pinged = false;
         if !self.channel.is_waiting() {
@@ -160,7 +163,7 @@ impl Conn {
             self.path.on_response(*ends, token);
         }
         if let Some(hello) = datagram.hello.filter(|_| self.is_opening() && *ends == self.ends()) {
-            self.on_answered(cx, io, hello, asked_at);
+            self.on_answered(cx, hello, asked_at);
         }
         if let Some(ack) = &datagram.ack {
             self.channel.on_ack(cx.mem, acks, ack)?;
@@ -176,8 +179,8 @@ impl Conn {
     }
 
     /// The server is there, and has given the connection its name.
-    fn on_answered(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo, peer: Hello, asked_at: Instant) {
-        (self.peer_cid, self.stage, self.ping, io.open) = (peer.cid, Stage::Confirming, true, true);
+    fn on_answered(&mut self, cx: &mut Cx<'_>, peer: Hello, asked_at: Instant) {
+        (self.peer_cid, self.stage, self.ping) = (peer.cid, Stage::Confirming, true);
         self.channel.on_window(peer.window);
         self.channel.sender.on_opened(cx.now, asked_at);
         cx.emit(Ready::OPEN | Ready::WRITABLE);
@@ -186,14 +189,11 @@ impl Conn {
     }
 
     /// The deadline has come: some of the timers have.
-    pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo) {
+    pub(crate) fn on_deadline(&mut self, cx: &mut Cx<'_>, io: &mut MessageIo) {
         let now = cx.now;
         if now.since(self.heard_at) >= self.config.idle_timeout {
             // If all but the end was acknowledged, nothing is missing but a farewell.
             return cx.close((!self.channel.lacks_only_end()).then_some(FlowError::TimedOut));
-        }
-        if self.channel.acks.due_at() <= now {
-            self.channel.acks.hurry();
         }
         if self.leave_at <= now {
             self.reset = Some(FlowError::Aborted); // nobody reads it
@@ -203,16 +203,12 @@ impl Conn {
             self.channel.sender.on_progress();
         }
         self.ping |= self.alive_at() <= now;
-        if let Some(name) = self.channel.sender.on_deadline(now) {
-            let flow = cx.flow_ref();
-            cx.observe(|| Event::TimerFired { flow, name });
-            self.ping |= self.is_expecting() && self.channel.sender.is_empty();
-        }
+        self.ping |= self.channel.on_deadline(cx) && self.is_expecting();
         self.go_on(cx, io);
     }
 
     /// It ends without order, and the peer is told.
-    pub(crate) fn abort(&mut self, cx: &mut Context<'_, Rudp>, error: FlowError) {
+    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>, error: FlowError) {
         self.reset = Some(error);
         if self.is_opening() {
             cx.close(Some(error));
@@ -220,7 +216,7 @@ impl Conn {
     }
 
     /// It is over, without order.
-    fn fail(&self, cx: &mut Context<'_, Rudp>, error: FlowError) {
+    fn fail(&self, cx: &mut Cx<'_>, error: FlowError) {
         cx.retire_failed(self.remnant(None), cx.now + self.config.linger, error);
     }
 
@@ -230,7 +226,7 @@ impl Conn {
 
     /// After anything that happened: moves messages both ways, puts the flow on the lists where it has something to do, and
     /// sets its deadline.
-    pub(crate) fn go_on(&mut self, cx: &mut Context<'_, Rudp>, io: &mut MessageIo) {
+    pub(crate) fn go_on(&mut self, cx: &mut Cx<'_>, io: &mut MessageIo) {
         if cx.is_ended() {
             return;
         }
@@ -250,7 +246,7 @@ impl Conn {
 
     /// The end of every call: ends the connection in good order once both halves are done and the peer knows what we know,
     /// and otherwise sets the deadline.
-    fn settle(&mut self, cx: &mut Context<'_, Rudp>) {
+    fn settle(&mut self, cx: &mut Cx<'_>) {
         if cx.is_ended() {
             return;
         }
@@ -262,13 +258,10 @@ impl Conn {
         } else if self.channel.is_sent() && self.channel.rx.discards() {
             self.leave_at = self.leave_at.min(cx.now + self.config.linger);
         }
-        if self.channel.acks.is_urgent() {
-            cx.want_tx(Class::Ack);
-        }
-        self.channel.sender.arm(cx.now, self.is_expecting());
+        self.channel.arm(cx, self.is_expecting());
         let idle_at = self.heard_at + self.config.idle_timeout;
-        let timers = [self.path.deadline(), self.channel.acks.due_at(), self.leave_at, self.alive_at(), idle_at];
-        cx.set_deadline(timers.into_iter().fold(self.channel.sender.deadline(), Instant::min));
+        let timers = [self.path.deadline(), self.leave_at, self.alive_at(), idle_at];
+        cx.set_deadline(timers.into_iter().fold(self.channel.deadline(), Instant::min));
     }
 
     /// Whether the peer owes any answer.
@@ -285,13 +278,7 @@ impl Conn {
         self.ping || self.response.is_some() || self.path.challenge().is_some() || self.reset.is_some()
     }
 
-    pub(crate) fn poll_tx(
-        &mut self,
-        cx: &mut Context<'_, Rudp>,
-        io: &mut MessageIo,
-        class: Class,
-        out: &mut TxBatch<'_>,
-    ) -> TxStatus {
+    pub(crate) fn poll_tx(&mut self, cx: &mut Cx<'_>, io: &MessageIo, class: Class, out: &mut TxBatch<'_>) -> TxStatus {
         // Without a route: the peer moves again, or falls silent.
         let Some((path, payload_max)) = self.path.resolve(cx, out) else { return TxStatus::Idle };
         self.channel.sender.set_segment(cx.now, payload_max.saturating_sub(HEADER_BYTES + 8) as u32);
@@ -302,22 +289,11 @@ impl Conn {
             Class::Data => self.send_stream(cx, io, (path, payload_max), out),
         };
         self.settle(cx);
-        match sent {
-            Ok(status) => status,
-            // Too big: the timers try again, when the path is another.
-            Err(TxStop::Unresolved | TxStop::TooBig { .. }) => TxStatus::Idle,
-            Err(TxStop::Full | TxStop::NoMemory | TxStop::NoPath) => TxStatus::More,
-        }
+        sent.unwrap_or_else(TxStatus::from)
     }
 
     /// A datagram with all that is owed, and without stream data.
-    fn send_bare(
-        &mut self,
-        cx: &mut Context<'_, Rudp>,
-        io: &MessageIo,
-        path: PathId,
-        out: &mut TxBatch<'_>,
-    ) -> Result<TxStatus, TxStop> {
+    fn send_bare(&mut self, cx: &mut Cx<'_>, io: &MessageIo, path: PathId, out: &mut TxBatch<'_>) -> Sent {
         let datagram = self.datagram(cx, io);
         let head = datagram.write();
         if head.bytes().len() <= self.path.allowance_bytes() {
@@ -329,13 +305,8 @@ impl Conn {
     }
 
     /// As much of the stream as the windows, the path's proof and the device allow.
-    fn send_stream(
-        &mut self,
-        cx: &mut Context<'_, Rudp>,
-        io: &MessageIo,
-        (path, payload_max): (PathId, usize),
-        out: &mut TxBatch<'_>,
-    ) -> Result<TxStatus, TxStop> {
+    fn send_stream(&mut self, cx: &mut Cx<'_>, io: &MessageIo, way: (PathId, usize), out: &mut TxBatch<'_>) -> Sent {
+        let (path, payload_max) = way;
         while !self.is_opening() && !cx.is_ended() {
             let mut datagram = self.datagram(cx, io);
             datagram.stream = Some(Stream { offset: 0, end: false });
@@ -349,23 +320,20 @@ impl Conn {
             if !self.path.is_proven() {
                 piece.range.end = piece.range.end.min(piece.range.start + room as u64);
             }
-            let (slices, bytes, ends) = self.channel.tx.slices(cx.mem, &piece.range);
-            let mut sent_bytes = 0;
-            let patch = |head: &mut [u8], at: SegmentAt| {
-                let offset = piece.range.start + at.offset as u64;
-                datagram.stream = Some(Stream { offset, end: ends && at.last });
-                datagram.number = self.number;
-                head.copy_from_slice(datagram.write().bytes());
-                self.number += 1;
-                sent_bytes += head.len();
-            };
-            let taken = out.segments(path, &self.path.ends().udp_info(), head.bytes(), &slices, room, patch)?;
-            drop(slices);
-            self.on_left(cx, &datagram, sent_bytes + taken);
-            self.channel.sender.on_sent(cx.now, &piece, taken as u64 + u64::from(ends && taken == bytes));
-            let (flow, offset, retransmission) = (cx.flow_ref(), piece.range.start, piece.again);
-            cx.observe(|| Event::SegmentSent { flow, offset, bytes: taken, retransmission });
-            if taken < bytes {
+            let (mut head_bytes, info) = (0, self.ends().udp_info());
+            let (data_bytes, is_all) = self.channel.send(cx, &piece, |slices, ends| {
+                let patch = |head: &mut [u8], at: SegmentAt| {
+                    let offset = piece.range.start + at.offset as u64;
+                    datagram.stream = Some(Stream { offset, end: ends && at.last });
+                    datagram.number = self.number;
+                    head.copy_from_slice(datagram.write().bytes());
+                    self.number += 1;
+                    head_bytes += head.len();
+                };
+                out.segments(path, &info, head.bytes(), slices, room, patch)
+            })?;
+            self.on_left(cx, &datagram, head_bytes + data_bytes);
+            if !is_all {
                 return Err(TxStop::Full);
             }
         }
@@ -373,7 +341,7 @@ impl Conn {
     }
 
     /// What every datagram carries, as far as it is owed.
-    fn datagram(&self, cx: &Context<'_, Rudp>, io: &MessageIo) -> Datagram {
+    fn datagram(&self, cx: &Cx<'_>, io: &MessageIo) -> Datagram {
         let hello = Hello { cid: self.cid, window: self.config.channel.window_bytes.into() };
         Datagram {
             cid: self.peer_cid,
@@ -389,7 +357,7 @@ impl Conn {
     }
 
     /// Datagrams like this one left, so many bytes in all.
-    fn on_left(&mut self, cx: &mut Context<'_, Rudp>, datagram: &Datagram, bytes: usize) {
+    fn on_left(&mut self, cx: &mut Cx<'_>, datagram: &Datagram, bytes: usize) {
         (self.pinged, self.ping, self.response) = (self.pinged || self.ping, false, None);
         self.path.on_sent(bytes);
         if let Some(ack) = &datagram.ack {
