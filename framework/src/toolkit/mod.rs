@@ -1,4 +1,6 @@
-//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection.
+//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection; and, made of these, the
+//! whole of a reliable sender, of messages both ways, of a peer that moves. The more a protocol finds here, the less it has
+//! to be.
 
 pub mod ack_block;
 pub mod ack_owed;
