@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::checksum::{self, ChecksumSpec};
+use super::claim::IpClaim;
 use super::drops::DropReason;
 use super::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Link};
 use super::ip::{self, IpHeader};
@@ -71,23 +72,35 @@ impl Net {
         }
         frame.truncate(link.bytes.saturating_add(header.total_bytes));
         frame.trim_front(link.bytes.saturating_add(header.header_bytes));
-        let arrival = Arrival { netif, header, group, frame };
-        if header.fragment.is_some() {
-            return self.fragment_input(now, arrival);
+        // Two arrivals, because the one that goes straight down then need not be put into memory.
+        match self.claims.ip(header.protocol) {
+            Some(&claim) if header.fragment.is_none() => {
+                self.deliver_to(claim, Arrival { netif, header, group, frame })
+            }
+            _ => self.branch_off(now, Arrival { netif, header, group, frame }),
         }
-        self.deliver(now, arrival)
+    }
+
+    /// What does not go straight down.
+    #[inline(never)]
+    fn branch_off(&mut self, now: Instant, arrival: Arrival) -> Input {
+        if arrival.header.fragment.is_some() { self.fragment_input(now, arrival) } else { self.deliver(now, arrival) }
     }
 
     /// Hands a whole packet to whoever has claimed it.
-    #[inline(always)] // An `Arrival` is large to hand over.
     pub(super) fn deliver(&mut self, now: Instant, arrival: Arrival) -> Input {
-        let protocol = arrival.header.protocol;
-        let Some(claim) = self.claims.ip(protocol) else { return self.deliver_own(now, arrival) };
-        let (engine, spec) = (claim.engine, claim.checksum);
+        match self.claims.ip(arrival.header.protocol) {
+            Some(&claim) => self.deliver_to(claim, arrival),
+            None => self.deliver_own(now, arrival),
+        }
+    }
+
+    #[inline(always)] // An `Arrival` is large to hand over.
+    fn deliver_to(&mut self, IpClaim { engine, checksum }: IpClaim, arrival: Arrival) -> Input {
         if arrival.group {
             return self.refuse(DropReason("ip: transport packet to a group"));
         }
-        if let Some(ChecksumSpec { field }) = spec {
+        if let Some(ChecksumSpec { field }) = checksum {
             if arrival.frame.len() < usize::from(field) + 2 {
                 return self.refuse(DropReason("transport: truncated"));
             }
