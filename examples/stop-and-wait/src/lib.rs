@@ -90,7 +90,7 @@ impl Transport for StopAndWait {
 
     /// Packets of one flow, in the order of arrival. What they call for is noted; it leaves in `poll_tx`.
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
-        while let Some(Segment { meta: Meta(_, kind, number, expected), frame }) = run.take() {
+        while let Some(Segment { meta: &Meta(_, kind, number, expected), frame }) = run.take() {
             conn.tries = 0;
             if conn.item.is_some() && expected == conn.number.wrapping_add(1) {
                 conn.on_acknowledged(cx, io);

@@ -135,10 +135,9 @@ impl<T: Transport> Core<T> {
             want: 0,
             settle: false,
             emit: Ready::NONE,
-            end: None,
         };
         let result = call(&mut self.transport, &mut cx, conn, &mut slot.io, net);
-        let Context { want, settle, emit, end, .. } = cx;
+        let Context { want, settle, emit, .. } = cx;
         let head = &mut slot.head;
         if settle && !head.settling {
             head.settling = true;
@@ -166,7 +165,7 @@ impl<T: Transport> Core<T> {
         if !self.local.path_moves.is_empty() {
             self.move_paths(net);
         }
-        if let Some(end) = end {
+        if let Some(end) = self.local.end.take() {
             self.finish(lane, net, index, end);
         }
         Some(result)

@@ -8,7 +8,7 @@ use super::FlowId;
 use super::demux::{Demux, Place};
 use crate::net::{EngineIndex, PathId};
 use crate::time::Instant;
-use crate::transport::{Class, Transport};
+use crate::transport::{Class, End, Transport};
 
 pub(crate) struct Local<T: Transport> {
     pub(crate) index: EngineIndex,
@@ -18,6 +18,8 @@ pub(crate) struct Local<T: Transport> {
     pub(crate) notices: VecDeque<(Option<FlowId>, T::Notice)>,
     pub(crate) lane_due: Instant,
     pub(crate) lane_tx: bool,
+    /// How the flow of the present call ends, if it does. Here, for it is large, and nearly every call leaves it alone.
+    pub(crate) end: Option<End<T>>,
     /// Paths that flows left and took, to be released and held.
     pub(crate) path_moves: Vec<(Option<PathId>, PathId)>,
     /// Keys beside the first, of the few flows that have them.
@@ -33,6 +35,7 @@ impl<T: Transport> Local<T> {
             notices: VecDeque::new(),
             lane_due: Instant::NEVER,
             lane_tx: false,
+            end: None,
             path_moves: Vec::new(),
             aliases: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed)),
         }

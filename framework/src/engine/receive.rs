@@ -16,17 +16,21 @@ use crate::transport::{
     Class, FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
 };
 
-/// Reused from burst to burst: nothing here allocates once it has grown.
+/// Reused from burst to burst: nothing here allocates once it has grown. Both lists are parallel to the packets.
 pub(super) struct Scratch<T: Transport> {
-    parsed: Vec<Option<Found<T>>>,
     items: Vec<Item<T::Meta>>,
+    looked_up: Vec<LookedUp<T::Key>>,
     runs: Vec<RunHead>,
 }
 
-struct Found<T: Transport> {
-    parsed: Parsed<T::Key, T::Meta>,
+/// Whose a packet is.
+#[derive(Clone, Copy)]
+struct LookedUp<K> {
+    key: K,
     hash: u64,
     place: Option<Place>,
+    /// The local port, for a listener.
+    port: u16,
 }
 
 #[derive(Clone, Copy)]
@@ -38,7 +42,7 @@ struct RunHead {
 
 impl<T: Transport> Default for Scratch<T> {
     fn default() -> Self {
-        Self { parsed: Vec::new(), items: Vec::new(), runs: Vec::new() }
+        Self { items: Vec::new(), looked_up: Vec::new(), runs: Vec::new() }
     }
 }
 
@@ -56,47 +60,46 @@ impl<T: Transport> Core<T> {
             self.call_run(lane, net, packets, &mut scratch, run);
         }
         packets.clear();
-        scratch.parsed.clear();
         scratch.items.clear();
+        scratch.looked_up.clear();
         scratch.runs.clear();
         self.scratch = scratch;
         self.serve_wakes();
     }
 
-    fn parse_all(&mut self, lane: &mut LaneParts, packets: &mut [Option<Packet>], scratch: &mut Scratch<T>) {
-        for place in packets.iter_mut() {
-            let Some(packet) = place else {
-                scratch.parsed.push(None);
-                continue;
-            };
+    /// Packets that do not parse go no further.
+    fn parse_all(&mut self, lane: &mut LaneParts, packets: &mut Vec<Option<Packet>>, scratch: &mut Scratch<T>) {
+        let Scratch { items, looked_up, .. } = scratch;
+        packets.retain(|packet| {
+            let Some(packet) = packet else { return false };
             match self.transport.parse(packet) {
-                Ok(parsed) => {
-                    let hash = match scratch.parsed.last() {
+                Ok(Parsed { key, meta, port, header_bytes }) => {
+                    let hash = match looked_up.last() {
                         // Trains of one flow are common: hash once.
-                        Some(Some(last)) if last.parsed.key == parsed.key => last.hash,
-                        _ => self.local.demux.hash(&parsed.key),
+                        Some(last) if last.key == key => last.hash,
+                        _ => self.local.demux.hash(&key),
                     };
-                    scratch.parsed.push(Some(Found { parsed, hash, place: None }));
+                    items.push(Item { meta, header_bytes, next: NO_ITEM });
+                    looked_up.push(LookedUp { key, hash, place: None, port });
+                    true
                 }
                 Err(reason) => {
-                    *place = None;
-                    scratch.parsed.push(None);
                     self.count(lane, reason);
+                    false
                 }
             }
-        }
+        });
     }
 
     fn look_up_all(&mut self, scratch: &mut Scratch<T>) {
         let mut last: Option<(T::Key, Option<Place>)> = None;
-        for found in scratch.parsed.iter_mut().flatten() {
-            let key = found.parsed.key;
-            found.place = match last {
-                Some((last_key, place)) if last_key == key => place,
-                _ => self.local.demux.get_hashed(found.hash, &key),
+        for LookedUp { key, hash, place, .. } in &mut scratch.looked_up {
+            *place = match last {
+                Some((last_key, place)) if last_key == *key => place,
+                _ => self.local.demux.get_hashed(*hash, key),
             };
-            last = Some((key, found.place));
-            if let Some(Place::Flow(flow)) = found.place
+            last = Some((*key, *place));
+            if let Some(Place::Flow(flow)) = *place
                 && let Some(slot) = self.slots.get(flow.index as usize)
             {
                 crate::simd::prefetch(slot);
@@ -111,20 +114,11 @@ impl<T: Transport> Core<T> {
         packets: &mut [Option<Packet>],
         scratch: &mut Scratch<T>,
     ) {
-        let Scratch { parsed, items, runs } = scratch;
-        for (at, found) in parsed.iter().enumerate() {
-            let Some(found) = found else {
-                continue;
-            };
-            while items.len() < at {
-                // Keeps items parallel to packets: a packet that did not parse has an item that nothing links to.
-                items.push(Item { meta: found.parsed.meta, header_bytes: 0, next: NO_ITEM });
-            }
-            let Parsed { meta, header_bytes, .. } = found.parsed;
-            items.push(Item { meta, header_bytes, next: NO_ITEM });
-            let flow = match found.place {
+        let Scratch { looked_up, items, runs } = scratch;
+        for (at, looked_up) in looked_up.iter().enumerate() {
+            let flow = match looked_up.place {
                 Some(Place::Flow(flow)) => Some(flow),
-                _ => self.judge(lane, net, packets, at, &found.parsed),
+                _ => items.get(at).and_then(|item| self.judge(lane, net, packets, at, looked_up, &item.meta)),
             };
             if let Some(flow) = flow {
                 self.append_to_run(items, runs, flow, at as u16);
@@ -159,7 +153,7 @@ impl<T: Transport> Core<T> {
     ) {
         let mut at = head.first;
         if self.slot(head.flow).is_some() {
-            let items = &mut scratch.items;
+            let items = &scratch.items;
             self.with(lane, net, head.flow.index, |transport, cx, conn, io, _| {
                 let mut run = Run { items, packets, at };
                 transport.on_run(cx, conn, io, &mut run);
@@ -187,18 +181,17 @@ impl<T: Transport> Core<T> {
         scratch: &mut Scratch<T>,
         at: u16,
     ) {
-        if let Some(item) = scratch.items.get_mut(at as usize) {
-            item.next = NO_ITEM;
-        }
-        let Some(Some(found)) = scratch.parsed.get(at as usize) else { return };
-        let parsed = found.parsed;
+        let Scratch { items, looked_up, .. } = scratch;
+        let (Some(item), Some(looked_up)) = (items.get_mut(at as usize), looked_up.get(at as usize)) else { return };
+        item.next = NO_ITEM;
+        let meta = item.meta;
         // Twice: as a packet that comes alone, it may end the flow that it finds without being taken by it.
         for _ in 0..2 {
-            let Some(flow) = self.judge(lane, net, packets, at as usize, &parsed) else { return };
+            let Some(flow) = self.judge(lane, net, packets, at as usize, looked_up, &meta) else { return };
             if self.slot(flow).is_none() {
                 break;
             }
-            let (items, left) = (&mut scratch.items, &mut *packets);
+            let (items, left) = (&*items, &mut *packets);
             self.with(lane, net, flow.index, |transport, cx, conn, io, _| {
                 transport.on_run(cx, conn, io, &mut Run { items, packets: left, at });
             });
@@ -219,20 +212,21 @@ impl<T: Transport> Core<T> {
         net: &mut Net,
         packets: &mut [Option<Packet>],
         at: usize,
-        parsed: &Parsed<T::Key, T::Meta>,
+        looked_up: &LookedUp<T::Key>,
+        meta: &T::Meta,
     ) -> Option<FlowId> {
         let packet = packets.get_mut(at)?.as_ref()?;
         // Twice: a remnant may step aside for a new flow with its key.
         for _ in 0..2 {
-            match self.find(&parsed.key) {
+            match self.find_hashed(looked_up.hash, &looked_up.key) {
                 Some(Place::Flow(flow)) => return Some(flow),
-                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, parsed, packet) {
+                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, looked_up.port, meta, packet) {
                     Judged::Flow(flow) => return Some(flow),
                     Judged::Again => {}
                     Judged::Done | Judged::Refused => return None,
                 },
                 None => {
-                    return match self.judge_stranger(lane, net, parsed, packet) {
+                    return match self.judge_stranger(lane, net, looked_up.port, meta, packet) {
                         Judged::Flow(flow) => Some(flow),
                         Judged::Refused => {
                             net.reject(lane.now, packets.get_mut(at)?.take()?, Unreachable::Port);
@@ -247,7 +241,11 @@ impl<T: Transport> Core<T> {
     }
 
     pub(super) fn find(&self, key: &T::Key) -> Option<Place> {
-        self.local.demux.get(key).or_else(|| {
+        self.find_hashed(self.local.demux.hash(key), key)
+    }
+
+    fn find_hashed(&self, hash: u64, key: &T::Key) -> Option<Place> {
+        self.local.demux.get_hashed(hash, key).or_else(|| {
             let keys = self.transport.fallback_keys(key);
             keys.iter().flatten().find_map(|key| self.local.demux.get(key))
         })
@@ -258,15 +256,16 @@ impl<T: Transport> Core<T> {
         lane: &mut LaneParts,
         net: &mut Net,
         index: u32,
-        parsed: &Parsed<T::Key, T::Meta>,
+        port: u16,
+        meta: &T::Meta,
         packet: &Packet,
     ) -> Judged {
         let Some(mut slot) = self.remnants.take(index) else { return Judged::Done };
         // A remnant of no listener is told of the one that would take its place.
-        let port = slot.port.or_else(|| self.listener_for(packet.dst.ip, parsed.port));
+        let port = slot.port.or_else(|| self.listener_for(packet.dst.ip, port));
         let listener = port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
         let verdict = self.with_lane(lane, |transport, cx| {
-            let input = RemnantInput::Packet(&parsed.meta, packet);
+            let input = RemnantInput::Packet(meta, packet);
             transport.on_remnant(cx, &mut slot.remnant, input, listener.as_ref())
         });
         match verdict {
@@ -307,13 +306,13 @@ impl<T: Transport> Core<T> {
         &mut self,
         lane: &mut LaneParts,
         net: &mut Net,
-        parsed: &Parsed<T::Key, T::Meta>,
+        port: u16,
+        meta: &T::Meta,
         packet: &Packet,
     ) -> Judged {
-        let port = self.listener_for(packet.dst.ip, parsed.port);
+        let port = self.listener_for(packet.dst.ip, port);
         let listener: Option<Listener> = port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
-        let answer =
-            self.with_lane(lane, |transport, cx| transport.on_unmatched(cx, &parsed.meta, packet, listener.as_ref()));
+        let answer = self.with_lane(lane, |transport, cx| transport.on_unmatched(cx, meta, packet, listener.as_ref()));
         match answer {
             Unmatched::Drop(reason) => {
                 self.count(lane, reason);

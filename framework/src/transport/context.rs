@@ -113,7 +113,6 @@ pub struct Context<'a, T: Transport> {
     pub(crate) want: u8,
     pub(crate) settle: bool,
     pub(crate) emit: Ready,
-    pub(crate) end: Option<End<T>>,
 }
 
 impl<'a, T: Transport> Deref for Context<'a, T> {
@@ -220,24 +219,24 @@ impl<T: Transport> Context<'_, T> {
 
     /// The flow is over. Nothing is called for it any more; what it received can still be read.
     pub fn close(&mut self, error: Option<FlowError>) {
-        self.end = Some(End::Closed(error));
+        self.lane.local.end = Some(End::Closed(error));
     }
 
     /// The flow is over in good order, and leaves a remnant under its first key.
     pub fn retire(&mut self, remnant: T::Remnant, until: Instant) {
-        self.end = Some(End::Retired(remnant, until, None));
+        self.lane.local.end = Some(End::Retired(remnant, until, None));
     }
 
     /// The flow is over by an error, which the application reads, and leaves a remnant as [`retire`](Self::retire) does: one
     /// that tells the peer, or keeps a late duplicate from opening the flow once more.
     pub fn retire_failed(&mut self, remnant: T::Remnant, until: Instant, error: FlowError) {
-        self.end = Some(End::Retired(remnant, until, Some(error)));
+        self.lane.local.end = Some(End::Retired(remnant, until, Some(error)));
     }
 
     /// Whether `close` or `retire` was called.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.end.is_some()
+        self.lane.local.end.is_some()
     }
 }
 

@@ -5,36 +5,36 @@ use crate::net::Packet;
 
 /// One packet of a run: its header, read, and its frame, trimmed to the payload.
 #[derive(Debug)]
-pub struct Segment<M> {
+pub struct Segment<'a, M> {
     /// The header.
-    pub meta: M,
+    pub meta: &'a M,
     /// The payload; keep the frame to keep it without copying.
     pub frame: Frame,
 }
 
 /// The packets of one flow in one burst.
 pub struct Run<'a, M> {
-    pub(crate) items: &'a mut [Item<M>],
+    pub(crate) items: &'a [Item<M>],
     pub(crate) packets: &'a mut [Option<Packet>],
     pub(crate) at: u16,
 }
 
-impl<M: Copy> Run<'_, M> {
+impl<'a, M> Run<'a, M> {
     /// The next packet's header, without taking the packet.
     #[inline]
     #[must_use]
-    pub fn peek(&self) -> Option<&M> {
+    pub fn peek(&self) -> Option<&'a M> {
         self.items.get(self.at as usize).map(|item| &item.meta)
     }
 
     /// The next packet, or `None` at the end.
     #[inline]
-    pub fn take(&mut self) -> Option<Segment<M>> {
+    pub fn take(&mut self) -> Option<Segment<'a, M>> {
         let item = self.items.get(self.at as usize)?;
         let mut frame = self.packets.get_mut(self.at as usize)?.take()?.frame;
         frame.trim_front(usize::from(item.header_bytes));
         self.at = item.next;
-        Some(Segment { meta: item.meta, frame })
+        Some(Segment { meta: &item.meta, frame })
     }
 }
 

@@ -127,7 +127,7 @@ impl Conn {
             if meta.datagram.reset {
                 return self.fail(cx, FlowError::Reset);
             }
-            if self.on_datagram(cx, &meta, frame, &mut acks).is_err() {
+            if self.on_datagram(cx, meta, frame, &mut acks).is_err() {
                 self.abort(cx, FlowError::Protocol);
                 break;
             }

@@ -56,10 +56,10 @@ impl Tcp {
         let mut totals = Totals { in_flight_before: conn.ledger.in_flight_bytes(), ..Totals::default() };
         while let Some(segment) = run.take() {
             let (header, frame) = (segment.meta, segment.frame);
-            if is_predicted(conn, &header) {
-                self.predicted(cx, conn, io, &header, frame, &mut totals);
+            if is_predicted(conn, header) {
+                self.predicted(cx, conn, io, header, frame, &mut totals);
             } else {
-                self.segment_arrives(cx, conn, io, &header, frame, &mut totals);
+                self.segment_arrives(cx, conn, io, header, frame, &mut totals);
                 if cx.is_ended() {
                     return;
                 }

@@ -104,7 +104,7 @@ impl Transport for Udp {
     }
 
     fn on_run(&mut self, cx: &mut Context<'_, Self>, _: &mut Socket, io: &mut MessageIo, run: &mut Run<'_, Endpoint>) {
-        while let Some(Segment { meta: from, frame }) = run.take() {
+        while let Some(Segment { meta: &from, frame }) = run.take() {
             match io.rx.push_frame(cx.mem, from, 0, frame, &self.config.rx_limits) {
                 Ok(()) => cx.emit(Ready::READABLE),
                 Err(_) => cx.count(DropReason("udp: receive queue is full")),

@@ -211,7 +211,7 @@ impl<const UDP: bool> Transport for Probe<UDP> {
                 _ => {}
             }
             let segment = run.take().unwrap();
-            assert_eq!(segment.meta, (letter, label));
+            assert_eq!(*segment.meta, (letter, label));
             assert_eq!(segment.frame.bytes(), [label], "the header is trimmed");
             self.delivered.entry(cx.key()).or_default().push((conn.serial, letter, label));
             match letter {
