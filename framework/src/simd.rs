@@ -66,6 +66,15 @@ pub fn prefetch<T>(value: &T) {
     prefetch_address(value);
 }
 
+/// Asks for all cache lines of `value`, as [`prefetch`] does for its first.
+#[inline(always)]
+pub fn prefetch_all<T>(value: &T) {
+    let at = std::ptr::from_ref(value).cast::<u8>();
+    for offset in (0..size_of::<T>()).step_by(CACHE_LINE_BYTES) {
+        prefetch_address(at.wrapping_add(offset));
+    }
+}
+
 /// Asks for the cache line of `slice[index]`; past the end, for whatever is there, which harms nobody.
 #[inline(always)]
 pub fn prefetch_slice<T>(slice: &[T], index: usize) {
@@ -83,6 +92,8 @@ fn prefetch_address<T>(at: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
 }
+
+const CACHE_LINE_BYTES: usize = 64;
 
 // ------------------------------------------------------------------------------------------ choosing
 

@@ -33,7 +33,7 @@ impl<T: Transport> Core<T> {
     }
 
     fn check_places(&self) {
-        let mut free = self.free.clone();
+        let mut free: Vec<u32> = self.free.iter().map(|place| place.index).collect();
         free.sort_unstable();
         let empty = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_none()).map(|(index, _)| index as u32);
         assert!(empty.eq(free.iter().copied()), "a place is free once, and then empty");

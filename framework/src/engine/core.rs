@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::demux::Place;
-use super::flow::Slot;
+use super::flow::{Slot, Vacant, standing};
 use super::listen::Ports;
 use super::local::Local;
 use super::ready::ReadyList;
@@ -40,7 +40,7 @@ pub struct Core<T: Transport> {
     pub(super) claim: Claim,
     pub(super) limits: EngineLimits,
     pub(super) slots: Vec<Option<Slot<T>>>,
-    pub(super) free: Vec<u32>,
+    pub(super) free: Vec<Vacant>,
     generation: u32,
     pub(super) remnants: Remnants<T::Key, T::Remnant>,
     pub(super) local: Local<T>,
@@ -157,7 +157,7 @@ impl<T: Transport> Core<T> {
                 head.wheel_later = head.wheel_at;
             }
             head.wheel_at = head.due;
-            self.wheel.insert(head.due, WheelEntry { index, generation: id.generation, kind: TIMER_FLOW });
+            self.wheel.insert(head.due, WheelEntry { index, generation: 0, kind: TIMER_FLOW });
         }
         if emit != Ready::NONE {
             self.emit(index, emit);
@@ -229,7 +229,7 @@ impl<T: Transport> Core<T> {
         let Opened { key, mut conn, mut io } = flow;
         let full = self.flow_count() >= self.limits.flows_max;
         self.generation = self.generation.wrapping_add(1).max(1);
-        let index = self.free.last().copied().unwrap_or(self.slots.len() as u32);
+        let index = self.free.last().map_or(self.slots.len() as u32, |place| place.index);
         let id = FlowId { index, generation: self.generation };
         if full || !self.local.demux.insert_over(key, Place::Flow(id), successor_of) {
             self.transport.release(&mut lane.mem, &mut conn);
@@ -242,8 +242,11 @@ impl<T: Transport> Core<T> {
         let ends = lane.observers.is_some().then(|| self.transport.endpoints(&key, &conn));
         let mut head = Head::new(key, self.generation, path, port);
         head.udp_port = self.share_udp_port(net, port);
+        if let Some(vacant) = self.free.pop() {
+            (head.wheel_at, head.wheel_later) = vacant.standing(lane.now);
+        }
         let slot = Slot { head, conn: Some(conn), io };
-        match self.free.pop().and_then(|index| self.slots.get_mut(index as usize)) {
+        match self.slots.get_mut(index as usize) {
             Some(place) => *place = Some(slot),
             None => self.slots.push(Some(slot)),
         }
@@ -317,7 +320,8 @@ impl<T: Transport> Core<T> {
             }
             End::Retired(remnant, until, error) => {
                 // The remnant takes over the flow's hold on its UDP port.
-                if !self.park(key, remnant, until, udp_port, None, Some(Place::Flow(id))) {
+                let slot = RemnantSlot { key, remnant, port: None, udp_port, until, wheel_at: Instant::NEVER };
+                if !self.park(lane.now, slot, Some(Place::Flow(id))) {
                     self.local.demux.remove(&key);
                     self.release_udp_port(net, udp_port);
                 }
@@ -344,7 +348,8 @@ impl<T: Transport> Core<T> {
         if let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) {
             slot.io.release(&mut lane.mem);
             self.wakers.forget(FlowId { index, generation: slot.head.generation });
-            self.free.push(index);
+            let Head { wheel_at, wheel_later, .. } = slot.head;
+            self.free.push(Vacant { index, wheel_at, wheel_later });
         }
     }
 
@@ -352,31 +357,31 @@ impl<T: Transport> Core<T> {
     /// tables of paths and neighbours with them. `false` if there are too many, or its key is taken: it is forgotten.
     pub(super) fn park(
         &mut self,
-        key: T::Key,
-        remnant: T::Remnant,
-        until: Instant,
-        udp_port: u16,
-        port: Option<PortId>,
+        now: Instant,
+        mut slot: RemnantSlot<T::Key, T::Remnant>,
         successor_of: Option<Place>,
     ) -> bool {
-        let place = Place::Remnant(self.remnants.next_index());
-        if self.remnants.len() >= self.limits.remnants_max || !self.local.demux.insert_over(key, place, successor_of) {
+        if self.remnants.len() >= self.limits.remnants_max {
             return false;
         }
-        let slot = RemnantSlot { key, remnant, generation: 0, port, udp_port, until, wheel_at: until };
-        let index = self.remnants.insert(slot);
-        let generation = self.remnants.get_mut(index).map_or(0, |slot| slot.generation);
-        self.wheel.insert(until, WheelEntry { index, generation, kind: TIMER_REMNANT });
-        if let Some(port) = port.and_then(|port| self.ports.get_mut(port)) {
+        let (index, wheel_at) = self.remnants.reserve();
+        if !self.local.demux.insert_over(slot.key, Place::Remnant(index), successor_of) {
+            self.remnants.forget(index, wheel_at);
+            return false;
+        }
+        if let Some(port) = slot.port.and_then(|port| self.ports.get_mut(port)) {
             port.listener.half_open += 1;
         }
+        slot.wheel_at = standing(wheel_at, now);
+        let until = slot.until;
+        self.keep_remnant(index, slot, until);
         true
     }
 
     /// Frees the place of a remnant that was taken out, and what it held.
     pub(super) fn forget_remnant(&mut self, net: &mut Net, index: u32, slot: RemnantSlot<T::Key, T::Remnant>) {
         self.local.demux.remove(&slot.key);
-        self.remnants.forget(index);
+        self.remnants.forget(index, slot.wheel_at);
         self.uncount_half_open(slot.port);
         self.release_udp_port(net, slot.udp_port);
     }

@@ -15,6 +15,28 @@ pub struct FlowId {
     pub generation: u32,
 }
 
+/// A place without a flow. What the last one left in the wheel serves the next, so a place that changes hands a thousand
+/// times a second does not leave as many entries to fire for nobody.
+#[derive(Clone, Copy)]
+pub(crate) struct Vacant {
+    pub(crate) index: u32,
+    pub(crate) wheel_at: Instant,
+    pub(crate) wheel_later: Instant,
+}
+
+impl Vacant {
+    /// The entries that still stand at `now`: the next one, and the one behind it.
+    pub(crate) fn standing(self, now: Instant) -> (Instant, Instant) {
+        let (at, later) = (standing(self.wheel_at, now), standing(self.wheel_later, now));
+        if at == Instant::NEVER { (later, at) } else { (at, later) }
+    }
+}
+
+/// When an entry for `at` will fire: never, if it may have fired by `now`.
+pub(crate) fn standing(at: Instant, now: Instant) -> Instant {
+    if at > now { at } else { Instant::NEVER }
+}
+
 /// A place for a flow. `io` outlives `conn`: what was received can be read after the protocol is done.
 pub(crate) struct Slot<T: Transport> {
     pub(crate) head: Head<T::Key>,

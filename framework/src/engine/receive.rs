@@ -7,10 +7,12 @@
 
 use super::core::Core;
 use super::demux::Place;
+use super::remnant::RemnantSlot;
 use super::{FlowId, PortId};
 use crate::addr::Endpoint;
 use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
 use crate::socket::FlowIo;
+use crate::time::Instant;
 use crate::transport::run::{Item, NO_ITEM};
 use crate::transport::{
     Class, FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
@@ -99,10 +101,10 @@ impl<T: Transport> Core<T> {
                 _ => self.local.demux.get_hashed(*hash, key),
             };
             last = Some((*key, *place));
-            if let Some(Place::Flow(flow)) = *place
-                && let Some(slot) = self.slots.get(flow.index as usize)
-            {
-                crate::simd::prefetch(slot);
+            match *place {
+                Some(Place::Flow(flow)) => prefetch_at(&self.slots, flow.index),
+                Some(Place::Remnant(index)) => self.remnants.prefetch(index),
+                None => {}
             }
         }
     }
@@ -220,7 +222,8 @@ impl<T: Transport> Core<T> {
         for _ in 0..2 {
             match self.find_hashed(looked_up.hash, &looked_up.key) {
                 Some(Place::Flow(flow)) => return Some(flow),
-                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, looked_up.port, meta, packet) {
+                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, looked_up.port, meta, packet)
+                {
                     Judged::Flow(flow) => return Some(flow),
                     Judged::Again => {}
                     Judged::Done | Judged::Refused => return None,
@@ -291,7 +294,7 @@ impl<T: Transport> Core<T> {
                     Some(_) => {}
                     None => self.local.demux.remove(&key),
                 }
-                self.remnants.forget(index);
+                self.remnants.forget(index, slot.wheel_at);
                 self.uncount_half_open(port);
                 match flow.and_then(|flow| self.slot_mut(flow)) {
                     Some(flow) if flow.head.udp_port == 0 => flow.head.udp_port = slot.udp_port,
@@ -324,7 +327,8 @@ impl<T: Transport> Core<T> {
             }
             Unmatched::Owed => Judged::Done,
             Unmatched::Remnant { key, remnant, until } => {
-                if !self.park(key, remnant, until, 0, port, None) {
+                let slot = RemnantSlot { key, remnant, port, udp_port: 0, until, wheel_at: Instant::NEVER };
+                if !self.park(lane.now, slot, None) {
                     self.count(lane, DropReason("engine: no room for a remnant, or its key is taken"));
                 }
                 Judged::Done
@@ -376,6 +380,13 @@ impl<T: Transport> Core<T> {
     fn path_back(&mut self, lane: &LaneParts, net: &mut Net, packet: &Packet) -> Option<PathId> {
         let Endpoint { ip: local, .. } = packet.dst;
         net.path(lane.now, Some(local), packet.src.ip).ok()
+    }
+}
+
+#[inline]
+pub(super) fn prefetch_at<P>(places: &[P], index: u32) {
+    if let Some(place) = places.get(index as usize) {
+        crate::simd::prefetch_all(place);
     }
 }
 

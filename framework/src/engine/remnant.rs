@@ -1,12 +1,12 @@
 //! Remnants: what is left of flows that are not open yet or not open any more. Small, in a slab of their own.
 
 use super::PortId;
+use super::receive::prefetch_at;
 use crate::time::Instant;
 
 pub(crate) struct RemnantSlot<K, R> {
     pub(crate) key: K,
     pub(crate) remnant: R,
-    pub(crate) generation: u32,
     /// The listener that counts it as half-open.
     pub(crate) port: Option<PortId>,
     /// Port that it holds in the host's table of UDP ports, 0 if none: packets for it are to come here.
@@ -18,13 +18,13 @@ pub(crate) struct RemnantSlot<K, R> {
 /// Slab of remnants, reused last out first in.
 pub(crate) struct Remnants<K, R> {
     slots: Vec<Option<RemnantSlot<K, R>>>,
-    free: Vec<u32>,
-    generation: u32,
+    /// Free places, and for when the wheel has, or had, an entry for each.
+    free: Vec<(u32, Instant)>,
 }
 
 impl<K, R> Default for Remnants<K, R> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), generation: 0 }
+        Self { slots: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -33,26 +33,13 @@ impl<K, R> Remnants<K, R> {
         self.slots.len() - self.free.len()
     }
 
-    pub(crate) fn insert(&mut self, mut slot: RemnantSlot<K, R>) -> u32 {
-        self.generation = self.generation.wrapping_add(1);
-        slot.generation = self.generation;
-        match self.free.pop() {
-            Some(index) => {
-                if let Some(place) = self.slots.get_mut(index as usize) {
-                    *place = Some(slot);
-                }
-                index
-            }
-            None => {
-                self.slots.push(Some(slot));
-                (self.slots.len() - 1) as u32
-            }
-        }
-    }
-
-    /// Where the next one will be.
-    pub(crate) fn next_index(&self) -> u32 {
-        self.free.last().copied().unwrap_or(self.slots.len() as u32)
+    /// An empty place, and for when the wheel has, or had, an entry for it; [`put`](Self::put) or
+    /// [`forget`](Self::forget) must follow.
+    pub(crate) fn reserve(&mut self) -> (u32, Instant) {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.places() - 1, Instant::NEVER)
+        })
     }
 
     #[inline]
@@ -71,9 +58,14 @@ impl<K, R> Remnants<K, R> {
         }
     }
 
-    /// Frees the place of one that was taken.
-    pub(crate) fn forget(&mut self, index: u32) {
-        self.free.push(index);
+    /// Frees a place that was taken or reserved.
+    pub(crate) fn forget(&mut self, index: u32, wheel_at: Instant) {
+        self.free.push((index, wheel_at));
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        prefetch_at(&self.slots, index);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &RemnantSlot<K, R>)> {

@@ -2,7 +2,7 @@
 
 use super::core::{Core, TIMER_FLOW, TIMER_REMNANT};
 use super::flow::Slot;
-use super::remnant::RemnantSlot;
+use super::remnant::{RemnantSlot, Remnants};
 use super::{Engine, FlowId, PortId};
 use crate::net::{Claim, Encapsulation, EngineIndex, NeighbourChange, NeighbourId, Net, Packet, Quote, Trouble};
 use crate::time::Instant;
@@ -174,6 +174,10 @@ impl<T: Transport> Engine for Core<T> {
         self.settling.clear();
         self.local.wake.clear();
         self.local.notices.clear();
+        // Places remember what they left in the wheel: they go with it.
+        self.slots.clear();
+        self.free.clear();
+        self.remnants = Remnants::default();
         self.wheel = Wheel::new(Wheel::TIMER_SHIFT);
         self.pacing = Wheel::new(Wheel::PACING_SHIFT);
     }
@@ -215,8 +219,8 @@ impl<T: Transport> Core<T> {
     }
 
     fn expire_flow(&mut self, lane: &mut LaneParts, net: &mut Net, entry: WheelEntry) {
-        let flow = FlowId { index: entry.index, generation: entry.generation };
-        let Some(slot) = self.slot_mut(flow) else { return };
+        // Whoever armed it: entries are of places, and serve one flow after another.
+        let Some(Some(slot)) = self.slots.get_mut(entry.index as usize) else { return };
         let head = &mut slot.head;
         // An entry that is no longer the one in force: an earlier one was armed since, and this one is left over.
         if head.wheel_at > lane.now {
@@ -225,16 +229,15 @@ impl<T: Transport> Core<T> {
         head.wheel_at = std::mem::replace(&mut head.wheel_later, Instant::NEVER);
         if head.due > lane.now {
             // Moved later since: ride on. `with` arms it.
-            self.with(lane, net, flow.index, |_, _, _, _, _| ());
+            self.with(lane, net, entry.index, |_, _, _, _, _| ());
             return;
         }
         head.due = Instant::NEVER;
-        self.with(lane, net, flow.index, |transport, cx, conn, io, _| transport.on_deadline(cx, conn, io));
+        self.with(lane, net, entry.index, |transport, cx, conn, io, _| transport.on_deadline(cx, conn, io));
     }
 
     fn expire_remnant(&mut self, lane: &mut LaneParts, net: &mut Net, entry: WheelEntry) {
-        let Some(slot) = self.remnants.get_mut(entry.index) else { return };
-        if slot.generation != entry.generation || slot.wheel_at > lane.now {
+        if self.remnants.get_mut(entry.index).is_none_or(|slot| slot.wheel_at > lane.now) {
             return;
         }
         let Some(mut slot) = self.remnants.take(entry.index) else { return };
@@ -258,7 +261,7 @@ impl<T: Transport> Core<T> {
         slot.until = until;
         if until < slot.wheel_at {
             slot.wheel_at = until;
-            self.wheel.insert(until, WheelEntry { index, generation: slot.generation, kind: TIMER_REMNANT });
+            self.wheel.insert(until, WheelEntry { index, generation: 0, kind: TIMER_REMNANT });
         }
         self.remnants.put(index, slot);
     }
