@@ -97,12 +97,12 @@ impl Transport for StopAndWait {
             }
             let taken = match kind {
                 Kind::Ack => continue,
-                _ if number != conn.expected || io.rx_finished => false,
-                Kind::Message => io.rx.push_frame(cx.mem, conn.key.1, 0, frame, &MessageLimits::default()).is_ok(),
-                Kind::Open | Kind::End => true,
+                _ if number != conn.expected => false,
+                _ if kind != Kind::Message || io.rx_finished => true, // or nobody waits for messages any more
+                _ => io.rx.push_frame(cx.mem, conn.key.1, 0, frame, &MessageLimits::default()).is_ok(),
             };
             if taken {
-                (conn.expected, io.rx_finished) = (number.wrapping_add(1), kind == Kind::End);
+                (conn.expected, io.rx_finished) = (number.wrapping_add(1), io.rx_finished || kind == Kind::End);
                 cx.emit(Ready::READABLE);
             }
             cx.want_tx(Class::Ack); // also if it is old, or has no room yet: the peer is to know what we expect
@@ -157,7 +157,7 @@ impl Transport for StopAndWait {
             return TxStatus::More;
         }
         if kind != Kind::Ack {
-            cx.set_deadline(cx.now + PATIENCE * 2u32.pow(conn.tries.min(DOUBLINGS_MAX)));
+            cx.set_deadline(cx.deadline().min(cx.now + PATIENCE * 2u32.pow(conn.tries.min(DOUBLINGS_MAX))));
             conn.tries += 1;
         }
         TxStatus::Idle
