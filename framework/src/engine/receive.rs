@@ -352,10 +352,19 @@ impl<T: Transport> Core<T> {
         port: Option<PortId>,
         successor_of: Option<Place>,
     ) -> Option<FlowId> {
-        if port.is_some_and(|port| self.ports.get(port).is_none_or(|port| !port.listener.has_room())) {
+        let has_room = port.is_none_or(|port| self.ports.get(port).is_some_and(|port| port.listener.has_room()));
+        let refusal = if !has_room {
+            Some(DropReason("engine: the listener's queue is full"))
+        } else if path.is_none() {
+            // Such a flow could never send, not even that it is over, and would stay for ever.
+            Some(DropReason("engine: no path back to who opens a flow"))
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
             self.transport.release(&mut lane.mem, &mut flow.conn);
             flow.io.release(&mut lane.mem);
-            self.count(lane, DropReason("engine: the listener's queue is full"));
+            self.count(lane, reason);
             return None;
         }
         match self.insert(lane, net, flow, path, port, successor_of) {
