@@ -18,7 +18,7 @@ use burstlane_sim::{EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, 
 use crate::face::{Face, Handle};
 use crate::link::SparingLink;
 
-/// The port at which the second host listens.
+/// The port at which the second host listens, unless it is told another one.
 pub const PORT: u16 = 4433;
 
 /// What two hosts and their link are like.
@@ -34,6 +34,8 @@ pub struct HostsConfig {
     pub late: [Option<LateConfig>; 2],
     /// Both lanes; the seed in it is not used.
     pub lane: LaneConfig,
+    /// Where the second host listens.
+    pub port: u16,
     /// IPv6 instead of IPv4 where [`Hosts::remote`] is asked.
     pub is_v6: bool,
 }
@@ -49,6 +51,7 @@ impl HostsConfig {
             ends: [1, 2].map(|n| EndConfig { pool: SMALL_POOL, ..EndConfig::host(n) }),
             late: [None, None],
             lane: small_lane(0),
+            port: PORT,
             is_v6: false,
         }
     }
@@ -137,7 +140,7 @@ impl Hosts {
     /// Where the second host listens.
     #[must_use]
     pub fn remote(&self) -> Endpoint {
-        self.at(1, PORT)
+        self.at(1, self.config.port)
     }
 
     /// A port of a host.

@@ -7,14 +7,20 @@
     reason = "a test: what is wrong fails it"
 )]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use burstlane::lane::EngineId;
+use burstlane::observe::Capture;
+use burstlane::socket::MessageSocket;
 use burstlane::transport::Transport;
 use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::LinkConfig;
-use burstlane_spec::{Face, Hosts, HostsConfig, Transfer, TransferConfig};
+use burstlane_spec::pattern::Dice;
+use burstlane_spec::{Face, Hosts, HostsConfig, Pattern, Transfer, TransferConfig};
 use burstlane_tcp::Tcp;
+use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
 
 /// 5 % loss, duplication and reordering.
@@ -56,20 +62,63 @@ where
     let sent = hosts.members[0].end.sent();
     assert!(sent.lost > 0 && sent.duplicated > 0 && sent.reordered > 0, "the link was not bad: {sent:?}");
     hosts.assert_clean();
-    std::rc::Rc::into_inner(capture).expect("the lanes are gone").into_inner().finish().unwrap()
+    bytes_of(capture)
+}
+
+fn bytes_of(capture: Rc<RefCell<Capture<Vec<u8>>>>) -> Vec<u8> {
+    Rc::into_inner(capture).expect("the lanes are gone").into_inner().finish().unwrap()
+}
+
+/// The same for datagrams, which nobody repeats: one socket asks, the other answers what it hears.
+fn udp_capture(seed: u64) -> Vec<u8> {
+    let hosts = Hosts::new(HostsConfig::new(seed).with_link(&bad_link()));
+    let engines = hosts.add::<Udp>(UdpConfig::default());
+    let capture = hosts.capture(Vec::new());
+    let server = hosts.members[1].host.bind(engines[1], hosts.remote()).unwrap();
+    hosts.add_app(1, move |_| {
+        let (mut moved, mut buf) = (false, [0; 4000]);
+        while let Ok(received) = server.recv(&mut buf) {
+            server.send_to(&buf[..received.bytes], received.from).unwrap();
+            moved = true;
+        }
+        moved
+    });
+    let client: MessageSocket<Udp> = hosts.connect(engines);
+    let (pattern, mut dice, mut at, mut answers) = (Pattern::new(seed), Dice::new(seed), 0, 0);
+    for _ in 0..300 {
+        // Some of them larger than a packet: they travel in fragments.
+        let mut datagram = vec![0; dice.range(1, 3000) as usize];
+        pattern.fill(at, &mut datagram);
+        at += datagram.len() as u64;
+        client.send(&datagram).unwrap();
+        hosts.world.run_for(Duration::from_micros(dice.range(0, 5000))).unwrap();
+        let mut buf = [0; 4000];
+        while client.recv(&mut buf).is_ok() {
+            answers += 1;
+        }
+    }
+    let sent = hosts.members[0].end.sent();
+    assert!(sent.lost > 0 && sent.duplicated > 0 && sent.reordered > 0, "the link was not bad: {sent:?}");
+    assert!(answers > 100, "only {answers} answers");
+    drop(client);
+    hosts.assert_clean();
+    bytes_of(capture)
 }
 
 fn check<T: Transport>(config: &T::Config, bytes: u64, piece_bytes_max: u64)
 where
     T::Io: Face,
 {
+    check_captures(|seed| capture::<T>(seed, config.clone(), bytes, piece_bytes_max));
+}
+
+fn check_captures(capture: impl Fn(u64) -> Vec<u8>) {
     for seed in [1, 0xdead_beef] {
-        let [one, two] = [(); 2].map(|()| capture::<T>(seed, config.clone(), bytes, piece_bytes_max));
+        let [one, two] = [(); 2].map(|()| capture(seed));
         let differs = one.iter().zip(&two).position(|(a, b)| a != b);
-        assert_eq!((one.len(), differs), (two.len(), None), "{}, seed {seed}: where the captures differ", T::NAME);
+        assert_eq!((one.len(), differs), (two.len(), None), "seed {seed}: where the captures differ");
     }
-    let [one, two] = [1, 2].map(|seed| capture::<T>(seed, config.clone(), bytes, piece_bytes_max));
-    assert_ne!(one, two, "{}: the seed decides over nothing", T::NAME);
+    assert!(capture(1) != capture(2), "the seed decides over nothing");
 }
 
 #[test]
@@ -85,6 +134,11 @@ fn rudp_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
 #[test]
 fn stop_and_wait_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
     check::<StopAndWait>(&(), 60_000, 1_000);
+}
+
+#[test]
+fn udp_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
+    check_captures(udp_capture);
 }
 
 const LIMIT: Duration = Duration::from_secs(3600);
