@@ -1,14 +1,14 @@
-//! The workloads on smoltcp: two interfaces over an in-memory wire, checksums in software both ways, the same MTU, buffers and
-//! application as our own side.
+//! The workloads on smoltcp: two interfaces over an in-memory wire, checksums in software both ways, the same MTU, buffers,
+//! options (timestamps, SACK, CUBIC, no Nagle) and application as our own side.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use anyhow::anyhow;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
@@ -119,6 +119,11 @@ impl Host {
     }
 }
 
+thread_local! {
+    /// The clock for smoltcp's timestamps, which it asks for by a plain function.
+    static MILLIS: Cell<u32> = const { Cell::new(0) };
+}
+
 fn address(number: u8) -> IpAddress {
     IpAddress::v4(10, 0, 0, number)
 }
@@ -127,6 +132,8 @@ fn socket(buffer_bytes: usize) -> Socket<'static> {
     let mut socket = Socket::new(SocketBuffer::new(vec![0; buffer_bytes]), SocketBuffer::new(vec![0; buffer_bytes]));
     // As on our side: small messages leave at once, acknowledgements ride on answers.
     socket.set_nagle_enabled(false);
+    socket.set_congestion_control(CongestionControl::Cubic);
+    socket.set_tsval_generator(Some(|| MILLIS.get()));
     socket.set_ack_delay(Some(Duration::from_millis(10)));
     socket
 }
@@ -150,7 +157,9 @@ impl Pair {
     }
 
     fn now(&self) -> Instant {
-        Instant::from_micros(i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX))
+        let now = Instant::from_micros(i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX));
+        MILLIS.set(now.total_millis() as u32);
+        now
     }
 
     /// All connections open.
