@@ -4,7 +4,7 @@
 //! [`TxBatch`] of the two `poll_*` calls; everything else records what is owed and returns. The same calls with the same
 //! seed give the same packets, always.
 //!
-//! An ordinary protocol names five types and writes seven methods; [`no_extras!`](crate::no_extras) fills in the types it
+//! An ordinary protocol names five types and writes eight methods; [`no_extras!`](crate::no_extras) fills in the types it
 //! does not need, and the other methods have defaults. The calls come in this order:
 //!
 //! ```text
