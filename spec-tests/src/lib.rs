@@ -14,11 +14,18 @@
 pub mod face;
 pub mod hosts;
 pub mod link;
+pub mod oracle;
 pub mod packets;
 pub mod pattern;
+pub mod recording;
+pub mod scenario;
+pub mod subject;
 pub mod transfer;
 
 pub use face::{Channel, Face};
 pub use hosts::{Hosts, HostsConfig, PORT};
 pub use pattern::Pattern;
+pub use recording::Recording;
+pub use scenario::{Scenario, Side};
+pub use subject::{Opening, Promises, Subject};
 pub use transfer::{Outcome, Transfer, TransferConfig};

@@ -1,0 +1,118 @@
+//! A transport before its judge: how it is configured, and what it promises. The promises decide which laws it is held to.
+
+use std::time::Duration;
+
+use burstlane::transport::Transport;
+
+use crate::oracle::Oracle;
+
+/// A transport to be judged.
+pub struct Subject<T: Transport> {
+    /// By which scenarios and files name it.
+    pub name: &'static str,
+    /// How both hosts run it.
+    pub config: T::Config,
+    /// What it promises.
+    pub promises: Promises,
+    /// What else watches each run, made anew for each: rules of this one protocol.
+    pub oracle: Option<fn() -> Box<dyn Oracle>>,
+}
+
+impl<T: Transport> Clone for Subject<T> {
+    fn clone(&self) -> Self {
+        Self { config: self.config.clone(), promises: self.promises.clone(), ..*self }
+    }
+}
+
+impl<T: Transport> Subject<T> {
+    /// A transport of this configuration that promises this, under its own name.
+    #[must_use]
+    pub fn new(config: T::Config, promises: Promises) -> Self {
+        Self { name: T::NAME, config, promises, oracle: None }
+    }
+
+    /// With a watcher for rules of its own.
+    #[must_use]
+    pub fn with_oracle(mut self, oracle: fn() -> Box<dyn Oracle>) -> Self {
+        self.oracle = Some(oracle);
+        self
+    }
+}
+
+/// How flows come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// One side listens, the other connects.
+    Listen,
+    /// Both name the other, and nothing is exchanged: datagrams.
+    Both,
+}
+
+/// What a transport promises. Start with [`Promises::reliable`] or [`Promises::datagrams`] and say where yours differs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Promises {
+    /// How flows come to be.
+    pub opening: Opening,
+    /// All that was accepted arrives, once and in order, or the flow ends with an error. If not, each message arrives
+    /// whole or not at all, in any order, and more than once only if the network doubled it.
+    pub is_reliable: bool,
+    /// It tells of its congestion window ([`Event::Congestion`](burstlane::observe::Event::Congestion)) and obeys it.
+    pub controls_congestion: bool,
+    /// Strangers who know addresses and ports, but have seen no packet of a flow, can neither end nor disturb it.
+    pub resists_strangers: bool,
+    /// A fault's damage is always noticed: a damaged packet has the effect of a lost one.
+    pub notices_damage: bool,
+    /// Largest message, or write, bytes.
+    pub piece_bytes_max: u32,
+    /// Bytes that may be sent before the first answer. RFC 6928: ten segments.
+    pub initial_window_bytes: u64,
+    /// Longest that one packet is held back to be acknowledged with the next.
+    pub ack_delay_max: Duration,
+    /// Longest wait between two repetitions to a peer that is silent.
+    pub patience_max: Duration,
+    /// A peer that is silent is given up within this time.
+    pub gives_up_within: Duration,
+    /// Nothing of a flow remains so long after both applications let go and the network is well.
+    pub lingers_at_most: Duration,
+    /// Most buffer memory that one end of a flow takes, bytes.
+    pub buffer_bytes_max: usize,
+    /// Most packets that a stranger's one packet draws, before the stranger has proven to be where it says.
+    pub answers_max: u32,
+}
+
+impl Promises {
+    /// A reliable, congestion-controlled transport with listeners: the full set of laws.
+    #[must_use]
+    pub fn reliable() -> Self {
+        Self {
+            opening: Opening::Listen,
+            is_reliable: true,
+            controls_congestion: true,
+            resists_strangers: true,
+            notices_damage: true,
+            piece_bytes_max: 16 * 1024,
+            initial_window_bytes: 15_000,
+            ack_delay_max: Duration::from_millis(100),
+            patience_max: Duration::from_secs(120),
+            gives_up_within: Duration::from_secs(1200),
+            lingers_at_most: Duration::from_secs(300),
+            buffer_bytes_max: 1 << 20,
+            answers_max: 8,
+        }
+    }
+
+    /// Datagrams: no opening, no order, no repetition.
+    #[must_use]
+    pub fn datagrams() -> Self {
+        Self {
+            opening: Opening::Both,
+            is_reliable: false,
+            controls_congestion: false,
+            resists_strangers: false,
+            piece_bytes_max: 1_400,
+            answers_max: 1,
+            ..Self::reliable()
+        }
+    }
+}
