@@ -25,7 +25,7 @@ pub struct Failure {
     pub cases: u32,
 }
 
-/// Judges up to `cases` scenarios, drawn from `seed` or from entropy.
+/// Judges up to `cases` scenarios (fewer where each has much traffic: [`Campaign::cases`]), drawn from `seed` or from entropy.
 ///
 /// # Errors
 /// The first that broke a law, shrunk for at most [`SHRINK_MS`] milliseconds.
@@ -39,7 +39,7 @@ where
     T::Io: Face,
 {
     let config = Config {
-        cases,
+        cases: campaign.cases(cases),
         failure_persistence: None,
         max_shrink_time: SHRINK_MS,
         max_shrink_iters: 10_000,
