@@ -142,7 +142,7 @@ impl PeerPath {
 }
 
 /// RFC 9000 8.1.
-const AMPLIFICATION: u64 = 3;
+pub(super) const AMPLIFICATION: u64 = 3;
 /// Before the token is sent again, then twice as long: nothing is known of the new way (RFC 9000 8.2.4).
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Times that an address is asked before it is given up.
