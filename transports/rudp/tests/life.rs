@@ -171,6 +171,40 @@ fn late_duplicates_of_the_first_datagrams_open_nothing() {
 }
 
 #[test]
+fn whoever_repeats_a_question_for_ever_does_not_keep_what_is_left_for_ever() {
+    let asked = Rc::new(Cell::new(0));
+    let (count, mut keep, mut asks_at) = (asked.clone(), None, Instant::ZERO);
+    // Data of the client's first connection comes again every second, as long as any packet passes.
+    let hand = move |now: Instant, side, frame: Vec<u8>, out: &mut Vec<(usize, Vec<u8>)>| {
+        if side == 0 && is_udp(&frame) && frame.len() > PAYLOAD + 500 {
+            keep.get_or_insert(frame.clone());
+        }
+        if let Some(frame) = keep.as_ref().filter(|_| now >= asks_at) {
+            asks_at = now + SECOND;
+            count.set(count.get() + 1);
+            out.push((1, frame.clone()));
+        }
+        out.push((1 - side, frame));
+    };
+    let pair = Pair::through(13, &RudpConfig::default(), &link(0.0), hand);
+    let talkers = pair.talk([vec![vec![1; 1000]], vec![]]);
+    pair.world.run_for(SECOND * 2).unwrap();
+    assert!(talkers.iter().all(|talker| ended(talker) == Some(None)));
+    let_go(&talkers);
+    let left_after = |seconds| {
+        for _ in 0..seconds {
+            // Something that makes packets pass.
+            let _ = pair.hosts[0].connect_messages(pair.engines[0], Endpoint::new(SERVER.ip, 9)).unwrap();
+            pair.world.run_for(SECOND).unwrap();
+        }
+        pair.hosts[1].lane().remnants()
+    };
+    assert_eq!((left_after(50), left_after(20)), (1, 0), "kept while asked, but for a minute");
+    assert!(asked.get() > 65, "asked {} times", asked.get());
+    pair.check_clean("asked for ever");
+}
+
+#[test]
 fn connections_close_in_every_order() {
     // What each side does, and how many milliseconds after the first.
     for seed in 0..160 {
@@ -283,7 +317,7 @@ fn datagrams_with_a_wrong_id_are_dropped_by_name() {
     pair.world.run_until(SECOND * 60, || talkers.iter().all(|t| t.borrow().peer_ended)).unwrap();
     assert!(talkers[0].borrow().heard == talkers[1].borrow().to_say);
     let drops = pair.hosts[1].lane().drops().clone();
-    assert!(drops.get("rudp: unknown connection") > 0 && drops.get("rudp: forged or outdated connection id") > 0);
+    assert!(drops.get("rudp: unknown connection") > 0 && drops.get("handshake: forged or outdated connection id") > 0);
     let_go(&talkers);
     pair.check_clean("guesses");
 }

@@ -124,7 +124,12 @@ fn the_application_sees_where_the_peer_went() {
         client.borrow().socket.as_ref().unwrap().send(b"here").unwrap();
         pair.world.run_for(Duration::from_millis(90)).unwrap();
         let look = |server: &common::Talker| {
-            server.socket.as_ref().unwrap().inspect(|_, conn| (conn.peer(), conn.peer_is_proven())).unwrap()
+            server
+                .socket
+                .as_ref()
+                .unwrap()
+                .inspect(|_, conn| (conn.path.ends().remote(), conn.path.is_proven()))
+                .unwrap()
         };
         seen.push(look(&server.borrow()));
         pair.world.run_for(Duration::from_millis(10)).unwrap();
