@@ -12,6 +12,7 @@ use burstlane::addr::{Endpoint, Ip};
 use burstlane::observe::{Direction, FrameTap};
 use burstlane::socket::Ready;
 use burstlane::time::Instant;
+use burstlane::transport::FlowError;
 use burstlane_rudp::RudpConfig;
 use burstlane_sim::{LinkConfig, StandardLink};
 use common::{PAYLOAD, Pair, SERVER, Shared, is_udp, messages, readdress};
@@ -31,7 +32,7 @@ fn let_go(talkers: &[Shared]) {
     }
 }
 
-fn ended(talker: &Shared) -> Option<Option<burstlane::transport::FlowError>> {
+fn ended(talker: &Shared) -> Option<Option<FlowError>> {
     talker.borrow().socket.as_ref().and_then(|socket| socket.ended())
 }
 
@@ -233,6 +234,33 @@ fn connections_close_in_every_order() {
         }
         let_go(&talkers);
         pair.check_clean(&format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_peer_that_never_ends_is_left_after_a_while() {
+    let (pair, talkers) = open_pair(14, 0.0);
+    let_go(&talkers[..1]);
+    pair.world.network().alarm(pair.world.now() + Duration::from_millis(1));
+    pair.world.run_for(SECOND * 10).unwrap();
+    assert_eq!((ended(&talkers[1]), talkers[1].borrow().peer_ended), (None, true), "it may still say something");
+    pair.world.run_for(SECOND * 10).unwrap();
+    assert_eq!(ended(&talkers[1]), Some(Some(FlowError::Reset)));
+    let_go(&talkers);
+    pair.check_clean("left");
+}
+
+#[test]
+fn what_waits_to_leave_takes_little_more_memory_than_it_is_long() {
+    for length in [300, 1000, 4096, 40_000] {
+        let pair = Pair::new(15, &link(0.0));
+        let socket = pair.hosts[0].connect_messages(pair.engines[0], SERVER).unwrap();
+        let sent = std::iter::from_fn(|| socket.send(&vec![7; length]).ok()).count() * length;
+        let held = pair.hosts[0].lane().buffer_bytes();
+        assert!(sent > 2 << 20 && held < sent * 3 / 2, "{held} bytes held for {sent} in messages of {length}");
+        drop(socket);
+        pair.hosts.iter().for_each(|host| pair.world.add_host(host));
+        pair.check_clean("written in vain");
     }
 }
 
