@@ -1,12 +1,12 @@
-//! [`Opening`] and [`Doorkeeper`]: how two sides that name a connection each by an id of its own come to know each other's,
-//! before the one that is asked remembers anything (in the manner of RFC 9000 8.1.2, and of RFC 4987 3.6).
+//! [`Opening`] and [`AddressValidator`]: how two sides that name a connection each by an id of its own come to know each
+//! other's, before the one that is asked remembers anything (in the manner of RFC 9000 8.1.2, and of RFC 4987 3.6).
 //!
 //! ```text
-//!  client, Opening                       server, Doorkeeper
-//!  my id ──────────────────────────────► Knock::Ask: the server's id is a cookie for the client's id and address
+//!  client, Opening                       server, AddressValidator
+//!  my id ──────────────────────────────► Retry: the server's id is a cookie for the client's id and address
 //!          ◄────────────────── my id, yours
-//!  your id, and still mine ────────────► Knock::Enter: the id proves that the client receives; a connection, and
-//!          ◄────────── anything confirmed    an Opening that is confirmed from the start
+//!  your id, and still mine ────────────► Valid: the id proves that the client receives; a connection, and an Opening that
+//!          ◄────────── anything confirmed    is confirmed from the start
 //! ```
 //!
 //! Until it is confirmed the client introduces itself in every datagram, so any of them makes the server's connection.
@@ -41,7 +41,7 @@ impl Opening {
         Self { own, peer: UNNAMED, stage: Stage::Asked, asked_at: now, neighbour_failures: 0 }
     }
 
-    /// A server, after [`Knock::Enter`].
+    /// A server, after [`Validation::Valid`].
     #[must_use]
     pub const fn server(own: u64, peer: u64, now: Instant) -> Self {
         Self { own, peer, stage: Stage::Confirmed, asked_at: now, neighbour_failures: 0 }
@@ -104,26 +104,26 @@ impl Opening {
     }
 }
 
-/// Judges who wants in, and remembers nobody.
+/// Lets in who has shown that it receives where it claims to be, and remembers nobody.
 #[derive(Clone, Debug)]
-pub struct Doorkeeper {
+pub struct AddressValidator {
     jar: Arc<CookieJar>,
 }
 
 /// What a stranger's datagram calls for: what `on_unmatched` is to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knock {
+pub enum Validation {
     /// An answer that tells this id of ours; no longer than the question, so that nobody is flooded through us.
-    Ask(u64),
+    Retry(u64),
     /// A connection: the id that it names is one that it was told.
-    Enter,
+    Valid,
     /// That it is told that nobody listens.
     Refuse(DropReason),
     /// Nothing: the id is none of ours (any more), or the backlog is full.
     Drop(DropReason),
 }
 
-impl Doorkeeper {
+impl AddressValidator {
     /// The jar is the host's: any lane may see who comes back.
     #[must_use]
     pub const fn new(jar: Arc<CookieJar>) -> Self {
@@ -132,13 +132,20 @@ impl Doorkeeper {
 
     /// Somebody who introduced itself as `peer` named us by `own` ([`UNNAMED`] in a question).
     #[must_use]
-    pub fn judge(&self, now: Instant, ends: &FourTuple, own: u64, peer: u64, listener: Option<&Listener>) -> Knock {
+    pub fn validate(
+        &self,
+        now: Instant,
+        ends: &FourTuple,
+        own: u64,
+        peer: u64,
+        listener: Option<&Listener>,
+    ) -> Validation {
         match listener {
-            None => Knock::Refuse(NOBODY_LISTENS),
-            Some(_) if own == UNNAMED => Knock::Ask(self.jar.make64(ends.local(), ends.remote(), peer, now)),
-            Some(_) if !self.jar.check64(own, ends.local(), ends.remote(), peer, now) => Knock::Drop(FORGED),
-            Some(listener) if !listener.has_room() => Knock::Drop(BACKLOG_FULL),
-            Some(_) => Knock::Enter,
+            None => Validation::Refuse(NOBODY_LISTENS),
+            Some(_) if own == UNNAMED => Validation::Retry(self.jar.make64(ends.local(), ends.remote(), peer, now)),
+            Some(_) if !self.jar.check64(own, ends.local(), ends.remote(), peer, now) => Validation::Drop(FORGED),
+            Some(listener) if !listener.has_room() => Validation::Drop(BACKLOG_FULL),
+            Some(_) => Validation::Valid,
         }
     }
 }
@@ -164,8 +171,8 @@ mod tests {
         FourTuple::new(end(1, 80), end(host, port))
     }
 
-    fn door() -> Doorkeeper {
-        Doorkeeper::new(Arc::new(CookieJar::new((1, 2), Duration::from_secs(60))))
+    fn validator() -> AddressValidator {
+        AddressValidator::new(Arc::new(CookieJar::new((1, 2), Duration::from_secs(60))))
     }
 
     const OPEN: Listener = Listener { local: Endpoint::new(Ip::ANY, 80), backlog: 1, half_open: 0, queued: 0 };
@@ -173,17 +180,22 @@ mod tests {
 
     #[test]
     fn both_learn_the_others_name_and_the_server_nothing_before() {
-        let (door, now) = (door(), Instant::from_nanos(1 << 40));
+        let (validator, now) = (validator(), Instant::from_nanos(1 << 40));
         let mut client = Opening::client(77, now);
         assert_eq!((client.introduction(), client.peer(), client.is_answered()), (Some(77), UNNAMED, false));
-        let Knock::Ask(own) = door.judge(now, &ends(2, 5), client.peer(), 77, Some(&OPEN)) else { panic!("not asked") };
+        let Validation::Retry(own) = validator.validate(now, &ends(2, 5), client.peer(), 77, Some(&OPEN)) else {
+            panic!("no retry")
+        };
         client.on_confirmed();
         assert!(!client.is_confirmed(), "by nobody whose name is not known");
         assert_eq!((client.on_answer(UNNAMED), client.on_answer(own), client.on_answer(own)), (None, Some(now), None));
         assert_eq!((client.introduction(), client.peer()), (Some(77), own));
-        assert_eq!(door.judge(now, &ends(2, 5), client.peer(), 77, Some(&OPEN)), Knock::Enter);
-        assert_eq!(door.judge(now, &ends(2, 5), client.peer(), 77, Some(&FULL)), Knock::Drop(BACKLOG_FULL));
-        assert_eq!(door.judge(now, &ends(2, 5), client.peer(), 77, None), Knock::Refuse(NOBODY_LISTENS));
+        assert_eq!(validator.validate(now, &ends(2, 5), client.peer(), 77, Some(&OPEN)), Validation::Valid);
+        assert_eq!(
+            validator.validate(now, &ends(2, 5), client.peer(), 77, Some(&FULL)),
+            Validation::Drop(BACKLOG_FULL)
+        );
+        assert_eq!(validator.validate(now, &ends(2, 5), client.peer(), 77, None), Validation::Refuse(NOBODY_LISTENS));
         client.on_confirmed();
         let server = Opening::server(own, 77, now);
         assert!(client.introduction().is_none() && server.introduction().is_none() && server.is_answered());
@@ -194,12 +206,12 @@ mod tests {
         fn nobody_enters_by_a_name_that_it_was_not_told(
             (host, port, peer) in (2u8..4, 5u16..7, 77u64..79), flip in 0u64..4, later in 0u64..200,
         ) {
-            let (door, now) = (door(), Instant::from_nanos(60_000_000_000));
-            let Knock::Ask(own) = door.judge(now, &ends(2, 5), UNNAMED, 77, Some(&OPEN)) else { panic!("not asked") };
+            let (validator, now) = (validator(), Instant::from_nanos(60_000_000_000));
+            let Validation::Retry(own) = validator.validate(now, &ends(2, 5), UNNAMED, 77, Some(&OPEN)) else { panic!("no retry") };
             let at = now + Duration::from_secs(later);
-            let knock = door.judge(at, &ends(host, port), own ^ flip, peer, Some(&OPEN));
+            let found = validator.validate(at, &ends(host, port), own ^ flip, peer, Some(&OPEN));
             let is_told = (host, port, peer, flip) == (2, 5, 77, 0) && later < 120;
-            prop_assert_eq!(knock, if is_told { Knock::Enter } else { Knock::Drop(FORGED) });
+            prop_assert_eq!(found, if is_told { Validation::Valid } else { Validation::Drop(FORGED) });
         }
     }
 

@@ -1,6 +1,7 @@
-//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection; and, made of these, the
-//! whole of a reliable sender, of messages both ways, of a peer that moves. The more a protocol finds here, the less it has
-//! to be.
+//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection, header fields; and, made of
+//! these, the whole of a reliable sender, of messages both ways, and what a protocol has to know of its peer: who it is
+//! ([`handshake`]), where ([`peer_path`]), whether it is there at all ([`liveness`]), and what to tell it when all is over
+//! ([`last_word`]). The more a protocol finds here, the less it has to be.
 
 pub mod ack_block;
 pub mod ack_owed;
@@ -37,7 +38,7 @@ pub use ack_owed::AckOwed;
 pub use answers::Answers;
 pub use cookie::CookieJar;
 pub use fields::{Field, FieldReader, FieldWriter};
-pub use handshake::{Doorkeeper, Knock, Opening};
+pub use handshake::{AddressValidator, Opening, Validation};
 pub use isn::InitialSequence;
 pub use last_word::LastWord;
 pub use ledger::{Acked, Loss, Recovery, Sacked, SentLedger, Timeout};

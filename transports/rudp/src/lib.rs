@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use burstlane::prelude::*;
 use burstlane::toolkit::{
-    Answers, ChannelConfig, CookieJar, Doorkeeper, FourTuple, Knock, LastWord, LivenessPolicy, Opening,
+    AddressValidator, Answers, ChannelConfig, CookieJar, FourTuple, LastWord, LivenessPolicy, Opening, Validation,
 };
 
 pub use conn::Conn;
@@ -39,7 +39,7 @@ pub struct RudpConfig {
 /// RUDP on one lane.
 pub struct Rudp {
     config: Rc<RudpConfig>,
-    door: Doorkeeper,
+    validator: AddressValidator,
     answers: Answers,
 }
 
@@ -78,7 +78,7 @@ impl Transport for Rudp {
     }
 
     fn new(config: RudpConfig, jar: Arc<CookieJar>, _: LaneInfo) -> Self {
-        Self { config: Rc::new(config), door: Doorkeeper::new(jar), answers: Answers::new() }
+        Self { config: Rc::new(config), validator: AddressValidator::new(jar), answers: Answers::new() }
     }
 
     fn endpoints(&self, _: &Key, conn: &Conn) -> (Endpoint, Endpoint) {
@@ -109,18 +109,18 @@ impl Transport for Rudp {
         listener: Option<&Listener>,
     ) -> Unmatched<Self> {
         let Some(peer) = hello else { return Unmatched::Drop(DropReason("rudp: unknown connection")) };
-        match self.door.judge(cx.now, &ends, cid, peer.cid, listener) {
-            Knock::Ask(own) => {
+        match self.validator.validate(cx.now, &ends, cid, peer.cid, listener) {
+            Validation::Retry(own) => {
                 let hello = Some(Hello { cid: own, window: self.config.channel.window_bytes.into() });
                 let answer = Datagram { cid: peer.cid, hello, ..Datagram::default() };
                 self.answers.owe(cx, ends, answer.write().bytes())
             }
-            Knock::Enter => {
+            Validation::Valid => {
                 let flow = self.opened(cid, Opening::server(cid, peer.cid, cx.now), ends, cx.now);
                 Unmatched::Accept { flow, consumed: false }
             }
-            Knock::Refuse(reason) => Unmatched::Refuse(reason),
-            Knock::Drop(reason) => Unmatched::Drop(reason),
+            Validation::Refuse(reason) => Unmatched::Refuse(reason),
+            Validation::Drop(reason) => Unmatched::Drop(reason),
         }
     }
 
