@@ -144,8 +144,9 @@ impl MessageChannel {
         Ok(())
     }
 
-    /// Moves messages both ways, between streams and application, which is told. True if the peer's window opened, which
-    /// may be all that the peer waits for: it should be made to confirm that it heard.
+    /// Moves messages both ways, between streams and application, which is told, and puts the flow on the list of
+    /// acknowledgements if one is urgent. True if the peer's window opened, which may be all that the peer waits for: it
+    /// should be made to confirm that it heard.
     ///
     /// # Errors
     /// The peer broke the rules of the stream.
@@ -163,6 +164,9 @@ impl MessageChannel {
         let had_news = self.acks.is_owed();
         if self.rx.has_opened(io) {
             self.acks.hurry();
+        }
+        if self.acks.is_urgent() {
+            cx.want_tx(Class::Ack);
         }
         Ok(self.acks.is_owed() && !had_news)
     }
@@ -224,17 +228,15 @@ impl MessageChannel {
     }
 
     /// The end of every call of the transport's, before [`deadline`](Self::deadline) is asked: sets the timer if the peer
-    /// owes an answer, to anything, and puts the flow on the list of acknowledgements if one is urgent.
+    /// owes an answer, to anything, and sees to it that the peer is told of the end at once.
     pub fn arm<T: Transport>(&mut self, cx: &mut Context<'_, T>, is_expecting: bool) {
         self.sender.arm(cx.now, is_expecting);
-        if self.is_over() && self.acks.is_owed() {
+        if self.is_over() && self.acks.is_owed() && !self.acks.is_urgent() {
             self.acks.hurry();
+            cx.want_tx(Class::Ack);
         }
         if self.rx.discards() && self.is_sent() && !self.is_over() {
             self.deserted_at = self.deserted_at.min(cx.now + self.linger);
-        }
-        if self.acks.is_urgent() {
-            cx.want_tx(Class::Ack);
         }
     }
 
