@@ -144,3 +144,14 @@ fn a_full_application_is_waited_for_also_at_the_end() {
     let all = Ready::READABLE | Ready::PEER_FINISHED;
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Ok(all));
 }
+
+proptest! {
+    #[test]
+    fn places_survive_a_wire(offset in 0u64..1 << 62, end: bool, bytes: [u8; 8]) {
+        let mut out = FieldWriter::<8>::new();
+        at(offset, end).write(&mut out);
+        prop_assert_eq!(StreamAt::read(&mut FieldReader::new(out.bytes())), Some(at(offset, end)));
+        prop_assert_eq!(StreamAt::read(&mut FieldReader::new(&out.bytes()[1..])), None);
+        prop_assert!(StreamAt::read(&mut FieldReader::new(&bytes)).is_none_or(|at| at.offset < 1 << 62));
+    }
+}
