@@ -66,8 +66,8 @@ impl<'a> Connection<'a> {
             self.pause_until = None;
         }
         if self.done == self.life.steps.len() {
-            self.ours.finish();
-            self.kernel.finish();
+            self.ours.finish(&self.kernel.record);
+            self.kernel.finish(&self.ours.record);
         }
         before != (self.done, self.ours.record, self.kernel.record)
     }
