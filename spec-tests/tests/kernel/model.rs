@@ -32,6 +32,8 @@ pub(crate) enum Seen {
 pub(crate) enum Left {
     Closed,
     Aborted,
+    /// It was never there: the peer aborted what it had opened before this end accepted it.
+    NeverCame,
 }
 
 /// What one end did and saw.
@@ -54,7 +56,7 @@ impl Record {
     /// Whether the end broke off what `peer` sends.
     pub(crate) fn cuts(&self, peer: &Record) -> bool {
         match self.left {
-            None => false,
+            None | Some(Left::NeverCame) => false,
             Some(Left::Closed) => self.received < peer.sent,
             Some(Left::Aborted) => true,
         }
