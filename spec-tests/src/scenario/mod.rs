@@ -6,6 +6,7 @@
 
 mod fault;
 mod plan;
+pub mod text;
 
 pub use fault::{Fault, Mishap, Side, Span, Trouble};
 pub use plan::{FlowPlan, Op, Reader, SidePlan};
