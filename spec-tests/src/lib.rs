@@ -11,8 +11,11 @@
     reason = "a test's tool: what cannot be fails the test"
 )]
 
+pub mod anatomy;
+pub mod conformance;
 pub mod face;
 pub mod hosts;
+pub mod judge;
 pub mod link;
 pub mod oracle;
 pub mod packets;

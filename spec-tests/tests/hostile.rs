@@ -26,6 +26,7 @@ use burstlane::time::Instant;
 use burstlane::transport::Transport;
 use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::{EndConfig, EndHandle, Ideal, LinkConfig, Network, SimDriver, StandardLink, World};
+use burstlane_spec::anatomy::{anatomy, repair_checksums, transport_sum};
 use burstlane_spec::face::Handle;
 use burstlane_spec::hosts::small_lane;
 use burstlane_spec::packets::{arp_reply, checksum, mac};
@@ -78,7 +79,7 @@ fn fragments((at, frame): &(Instant, Vec<u8>)) -> Recorded {
             let mut piece = frame[..34 + bytes].to_vec();
             piece[16..18].copy_from_slice(&(20 + bytes as u16).to_be_bytes());
             piece[20..22].copy_from_slice(&fragment.to_be_bytes());
-            repair(&mut piece);
+            repair_checksums(&mut piece);
             (*at, piece)
         })
         .into()
@@ -163,7 +164,7 @@ fn spoil(frame: &mut Vec<u8>, mutation: &Mutation) {
             let behind = at % len + piece.len();
             frame.splice(behind..behind, piece);
         }
-        Mutation::Repair => repair(frame),
+        Mutation::Repair => repair_checksums(frame),
         Mutation::FlipBit(_) | Mutation::SetByte(..) | Mutation::SetShort(..) | Mutation::Double(..) => {}
     }
     frame.truncate(1800);
@@ -182,72 +183,6 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         frame
     });
     prop_oneof![1 => noise, 1 => pure_noise, 12 => recorded]
-}
-
-/// Where in a frame its transport begins and ends, with protocol and pseudo-header, if that can be said.
-struct Anatomy {
-    transport: std::ops::Range<usize>,
-    protocol: u8,
-    pseudo: Vec<u8>,
-    is_fragment: bool,
-}
-
-fn anatomy(frame: &[u8]) -> Option<Anatomy> {
-    match frame.get(12..14)? {
-        [8, 0] => {
-            let header = usize::from(frame.get(14)? & 15) * 4;
-            let end = 14 + usize::from(u16::from_be_bytes([*frame.get(16)?, *frame.get(17)?]));
-            let is_fragment = u16::from_be_bytes([*frame.get(20)?, *frame.get(21)?]) & 0x3fff != 0;
-            let (protocol, start) = (*frame.get(23)?, 14 + header);
-            (header >= 20 && start <= end && end <= frame.len()).then_some(())?;
-            let mut pseudo = frame[26..34].to_vec();
-            pseudo.extend([0, protocol]);
-            pseudo.extend(((end - start) as u16).to_be_bytes());
-            Some(Anatomy { transport: start..end, protocol, pseudo, is_fragment })
-        }
-        [0x86, 0xdd] => {
-            let end = 54 + usize::from(u16::from_be_bytes([*frame.get(18)?, *frame.get(19)?]));
-            let protocol = *frame.get(20)?;
-            (end <= frame.len()).then_some(())?;
-            let mut pseudo = frame[22..54].to_vec();
-            pseudo.extend(((end - 54) as u32).to_be_bytes());
-            pseudo.extend([0, 0, 0, protocol]);
-            let is_fragment = !matches!(protocol, 6 | 17 | 58);
-            Some(Anatomy { transport: 54..end, protocol, pseudo, is_fragment })
-        }
-        _ => None,
-    }
-}
-
-/// The sum over a frame's transport, and where its field stands.
-fn transport_sum(frame: &[u8], anatomy: &Anatomy) -> Option<(u16, usize)> {
-    let field = match anatomy.protocol {
-        6 => 16,
-        17 => 6,
-        1 | 58 => 2,
-        _ => return None,
-    };
-    let field = anatomy.transport.start + field;
-    (field + 2 <= anatomy.transport.end).then_some(())?;
-    let pseudo = if anatomy.protocol == 1 { &[][..] } else { &anatomy.pseudo };
-    Some((checksum(&[pseudo, &frame[anatomy.transport.clone()]].concat()), field))
-}
-
-fn repair(frame: &mut [u8]) {
-    let Some(anatomy) = anatomy(frame) else { return };
-    if frame[12..14] == [8, 0] {
-        frame[24..26].copy_from_slice(&[0, 0]);
-        let sum = checksum(&frame[14..anatomy.transport.start]);
-        frame[24..26].copy_from_slice(&sum.to_be_bytes());
-    }
-    if anatomy.is_fragment {
-        return;
-    }
-    if let Some((_, field)) = transport_sum(frame, &anatomy) {
-        frame[field..field + 2].copy_from_slice(&[0, 0]);
-        let (sum, _) = transport_sum(frame, &anatomy).unwrap();
-        frame[field..field + 2].copy_from_slice(&sum.to_be_bytes());
-    }
 }
 
 /// Whether a receiver may take the frame for something: told apart without the code under test.
@@ -563,7 +498,7 @@ fn recorded_frames_mean_something_and_damaged_ones_do_not() {
         let mut damaged = frame.clone();
         damaged[27] ^= 4;
         assert!(!may_mean_something(&damaged), "{frame:02x?}");
-        repair(&mut damaged);
+        repair_checksums(&mut damaged);
         assert!(may_mean_something(&damaged));
     }
 }
@@ -592,7 +527,7 @@ fn a_flow_opened_from_where_no_route_leads_is_refused_by_name() {
     let is_opening = |frame: &&(Instant, Vec<u8>)| frame.1[12..14] == [8, 0] && frame.1.len() == 58;
     let mut frame = corpus().iter().find(is_opening).unwrap().1.clone();
     frame[26] = 11;
-    repair(&mut frame);
+    repair_checksums(&mut frame);
     victim.attack(&frame);
     victim.run_to(Instant::from_nanos(1_000_000));
     assert_eq!(victim.host.lane().flows(), flows);

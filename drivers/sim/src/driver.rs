@@ -8,6 +8,8 @@ use burstlane::driver::{Capabilities, Driver, DriverError, ProtocolSet};
 use burstlane::frame::{Frame, FramePool, PoolConfig};
 
 use crate::model::LinkModel;
+use burstlane::time::Instant;
+
 use crate::network::{Direction, LinkStats, Network, Pools};
 
 /// What one end of a link is like.
@@ -211,6 +213,12 @@ impl EndHandle {
     /// Changes how many frames it takes in a burst.
     pub fn set_tx_room(&self, frames: usize) {
         self.switches.tx_room_frames.set(frames);
+    }
+
+    /// Puts a frame in front of this end that nobody on the link sent: it arrives at `at`, past every model. `false` if the
+    /// end's packet memory has no room for it.
+    pub fn inject(&self, at: Instant, bytes: &[u8]) -> bool {
+        self.inbound.borrow_mut().inject(at, bytes)
     }
 
     /// Replaces the model of what this end sends. Frames under way keep their fate.

@@ -116,6 +116,8 @@ pub struct LinkStats {
     pub unclaimed: u64,
     /// Extra frames that duplication made.
     pub duplicated: u64,
+    /// Frames that a test put there.
+    pub injected: u64,
     /// Duplicates that were not made, because the receiver's pool was dry.
     pub not_duplicated: u64,
     /// Frames that were put before one sent earlier.
@@ -142,14 +144,17 @@ impl Pools {
         self.normal.is_low() || self.large.as_ref().is_some_and(FramePool::is_low)
     }
 
+    /// A frame of these bytes in this memory; `None` if no slot is free that holds it.
+    fn frame_of(&self, bytes: &[u8]) -> Option<Frame> {
+        let fits = |pool: &&FramePool| pool.frame_bytes_max() >= bytes.len();
+        let pool = Some(&self.normal).filter(fits).or(self.large.as_ref().filter(fits))?;
+        let mut frame = pool.alloc()?;
+        frame.extend_from_slice(bytes).then_some(frame)
+    }
+
     /// A copy of `frame` in this memory; `None` if no slot is free that holds it.
     pub(crate) fn copy_of(&self, frame: &Frame) -> Option<Frame> {
-        let fits = |pool: &&FramePool| pool.frame_bytes_max() >= frame.len();
-        let pool = Some(&self.normal).filter(fits).or(self.large.as_ref().filter(fits))?;
-        let mut copy = pool.alloc()?;
-        if !copy.extend_from_slice(frame.bytes()) {
-            return None;
-        }
+        let mut copy = self.frame_of(frame.bytes())?;
         copy.meta = frame.meta;
         if let Some((start, field)) = frame.partial_checksum() {
             // The place is kept relative to the slot, and this is another slot.
@@ -233,6 +238,18 @@ impl Direction {
             }
             self.transit(now, frame);
         }
+    }
+
+    /// A frame from nowhere, in the receiver's memory.
+    pub(crate) fn inject(&mut self, at: Instant, bytes: &[u8]) -> bool {
+        if !self.is_claimed {
+            return false;
+        }
+        let Some(frame) = self.receiver.frame_of(bytes) else { return false };
+        self.stats.injected += 1;
+        self.line_up();
+        self.enqueue(at, frame);
+        true
     }
 
     /// Moves up to `frames_max` frames that are due into `frames`.

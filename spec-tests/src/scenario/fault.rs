@@ -61,6 +61,25 @@ pub enum Fault {
         /// What.
         trouble: Trouble,
     },
+    /// A stranger, who knows addresses and ports and has seen no packet, sends one: what the other side would have sent in a
+    /// run like this one with other secrets and no faults.
+    Forged {
+        /// To whom.
+        to: Side,
+        /// When, milliseconds from the start of the run.
+        at_ms: u32,
+        /// Which of the packets of that other run, modulo their number.
+        number: u32,
+    },
+    /// Many strangers, who may not be where they say, open flows: each sends the first packet of such another run.
+    Flood {
+        /// To whom.
+        to: Side,
+        /// When, milliseconds from the start of the run.
+        at_ms: u32,
+        /// How many.
+        packets: u32,
+    },
     /// A host's clock runs fast or slow.
     Clock {
         /// Whose.
@@ -97,8 +116,14 @@ pub enum Mishap {
         /// Bytes.
         bytes: u32,
     },
-    /// A router on its way says that it is congested (RFC 3168), if it may.
-    Mark,
+    /// Somebody on the way makes one byte another, and puts the checksums right: this one, counted from behind the Ethernet
+    /// header, modulo their number.
+    Tamper {
+        /// The byte.
+        at: u32,
+        /// What it becomes.
+        value: u8,
+    },
 }
 
 /// What is wrong for a while.

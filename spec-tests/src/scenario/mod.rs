@@ -6,12 +6,16 @@
 
 mod fault;
 mod plan;
+pub mod strategy;
 pub mod text;
 
 pub use fault::{Fault, Mishap, Side, Span, Trouble};
 pub use plan::{FlowPlan, Op, Reader, SidePlan};
 
+use burstlane::time::{Duration, Instant};
 use burstlane_sim::LinkConfig;
+
+use crate::subject::Promises;
 
 /// One run of a transport between two hosts.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +54,7 @@ impl Scenario {
     /// Two hosts 5 ms apart that do nothing.
     #[must_use]
     pub fn new(transport: &str, seed: u64) -> Self {
-        let delay = std::time::Duration::from_millis(5);
+        let delay = Duration::from_millis(5);
         Self {
             transport: transport.to_owned(),
             planted: None,
@@ -73,5 +77,69 @@ impl Scenario {
     #[must_use]
     pub fn ends_in_order(&self) -> bool {
         self.flows.iter().all(|flow| Side::BOTH.iter().all(|side| !flow.side(*side).ends_early()))
+    }
+}
+
+impl Scenario {
+    /// Time that the applications spend waiting on purpose, and the link with sending, if nothing goes wrong.
+    #[must_use]
+    pub fn undisturbed(&self) -> Duration {
+        let each = self.flows.iter().map(|flow| {
+            let reads = |side: Side| flow.side(side).idle(flow.side(side.other()).bytes());
+            Duration::from_millis(flow.opens_ms.into()) + reads(Side::Left) + reads(Side::Right)
+        });
+        let idle: Duration = each.sum();
+        let bytes = self.bytes(Side::Left) + self.bytes(Side::Right);
+        // A protocol with one packet under way needs a round trip for each; one whose packets are lost, several.
+        let packets = bytes / 1000
+            + self.flows.iter().flat_map(|flow| &flow.sides).map(|side| side.ops.len() as u64).sum::<u64>();
+        let trips = self.link.delay * 2 * u32::try_from(2 * packets + 20).unwrap_or(u32::MAX);
+        let sending = self
+            .link
+            .rate_bits_per_s
+            .map_or(Duration::ZERO, |rate| Duration::from_nanos(bytes.saturating_mul(4 * 8_000_000_000 / rate.max(1))));
+        idle + trips + sending
+    }
+
+    /// When a partition that outlasts the transport's patience is to have ended every flow: its end.
+    #[must_use]
+    pub fn silent_until(&self, promises: &Promises) -> Option<Instant> {
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Spell { span, trouble: Trouble::Partition(None) }
+                if Duration::from_millis(span.ms.into()) >= promises.gives_up_within =>
+            {
+                Some(span.ends_at())
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the network falls silent for longer than the transport's patience.
+    #[must_use]
+    pub fn ends_in_silence(&self, promises: &Promises) -> bool {
+        self.silent_until(promises).is_some()
+    }
+
+    /// Whether somebody on the way changes packets so that nobody can notice: then much may happen to the flow itself.
+    #[must_use]
+    pub fn has_an_enemy_on_the_way(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault, Fault::Packet { mishap: Mishap::Tamper { .. }, .. }))
+    }
+
+    /// Whether every damaged packet is one that its receiver must throw away. IPv6 has no checksum of its own, so some of its
+    /// header may change and mean nothing.
+    #[must_use]
+    pub fn damage_is_certain(&self) -> bool {
+        !self.is_v6
+    }
+
+    /// Whether the link does nothing by chance, so that only the listed faults strike.
+    #[must_use]
+    pub fn link_is_reliable(&self) -> bool {
+        let link = &self.link;
+        [link.loss, link.duplicate, link.reorder, link.corrupt].iter().all(|chance| *chance == 0.0)
+            && link.jitter.is_zero()
+            && link.queue_frames_max.is_none()
+            && link.queue_bytes_max.is_none()
     }
 }

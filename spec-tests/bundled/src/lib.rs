@@ -1,0 +1,61 @@
+//! The transports of this repository as subjects of the conformance kit: how each is configured, and what it promises.
+//! Tests and the command share them.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use burstlane_rudp::{Rudp, RudpConfig};
+use burstlane_spec::judge::{Run, Watch, run};
+use burstlane_spec::{Promises, Scenario, Subject};
+use burstlane_tcp::Tcp;
+use burstlane_udp::{Udp, UdpConfig};
+use stop_and_wait::StopAndWait;
+
+/// TCP with its defaults.
+#[must_use]
+pub fn tcp() -> Subject<Tcp> {
+    let mut promises = Promises::reliable();
+    promises.piece_bytes_max = 32 * 1024;
+    Subject::new(burstlane_tcp::Config::default(), promises)
+}
+
+/// RUDP with its defaults.
+#[must_use]
+pub fn rudp() -> Subject<Rudp> {
+    let mut promises = Promises::reliable();
+    promises.gives_up_within = Duration::from_secs(70);
+    promises.buffer_bytes_max = 8 << 20;
+    Subject::new(RudpConfig::default(), promises)
+}
+
+/// UDP.
+#[must_use]
+pub fn udp() -> Subject<Udp> {
+    Subject::new(UdpConfig::default(), Promises::datagrams())
+}
+
+/// The example of a transport: one message at a time.
+#[must_use]
+pub fn stop_and_wait() -> Subject<StopAndWait> {
+    let mut promises = Promises::reliable();
+    promises.controls_congestion = false;
+    promises.piece_bytes_max = 1_200;
+    promises.patience_max = Duration::from_secs(4);
+    promises.gives_up_within = Duration::from_secs(80);
+    Subject::new((), promises)
+}
+
+/// The names of all of them.
+pub const NAMES: [&str; 4] = ["tcp", "rudp", "udp", "stop-and-wait"];
+
+/// Runs a scenario over the transport that it names; `None` if none of [`NAMES`] is that.
+#[must_use]
+pub fn run_by_name(scenario: &Scenario, watch: Watch) -> Option<Run> {
+    Some(match scenario.transport.as_str() {
+        "tcp" => run(&tcp(), scenario, watch),
+        "rudp" => run(&rudp(), scenario, watch),
+        "udp" => run(&udp(), scenario, watch),
+        "stop-and-wait" => run(&stop_and_wait(), scenario, watch),
+        _ => return None,
+    })
+}

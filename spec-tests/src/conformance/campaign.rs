@@ -1,0 +1,150 @@
+//! Campaigns: what kind of scenario is drawn, and what is asked of each run beside the laws that the judge watches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burstlane::transport::Transport;
+use proptest::strategy::BoxedStrategy;
+
+use crate::face::Face;
+use crate::judge::{Broken, Law, Watch, run};
+use crate::scenario::strategy::{Focus, scenarios};
+use crate::scenario::{Fault, Mishap, Scenario};
+use crate::subject::{Promises, Subject};
+
+/// A kind of scenario, and what is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Campaign {
+    /// See [`Focus::Anything`].
+    Anything,
+    /// See [`Focus::Loss`].
+    Loss,
+    /// See [`Focus::Partitions`].
+    Partitions,
+    /// See [`Focus::SlowReaders`].
+    SlowReaders,
+    /// See [`Focus::EarlyEnds`].
+    EarlyEnds,
+    /// See [`Focus::Silence`].
+    Silence,
+    /// See [`Focus::Damage`]; and the run is the one in which the damaged packets are lost.
+    Damage,
+    /// See [`Focus::Strangers`].
+    Strangers,
+    /// See [`Focus::Flood`].
+    Flood,
+    /// See [`Focus::Tampering`].
+    Tampering,
+    /// The same scenario twice.
+    Repetition,
+    /// Several flows over one bottleneck.
+    Fairness,
+}
+
+impl Campaign {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Anything,
+        Self::Loss,
+        Self::Partitions,
+        Self::SlowReaders,
+        Self::EarlyEnds,
+        Self::Silence,
+        Self::Damage,
+        Self::Strangers,
+        Self::Flood,
+        Self::Tampering,
+        Self::Repetition,
+        Self::Fairness,
+    ];
+
+    /// Whether a transport of these promises is judged by it.
+    #[must_use]
+    pub fn concerns(self, promises: &Promises) -> bool {
+        match self {
+            Self::Anything | Self::Loss | Self::Tampering | Self::Repetition => true,
+            Self::Partitions | Self::SlowReaders | Self::EarlyEnds | Self::Silence | Self::Flood => {
+                promises.is_reliable
+            }
+            Self::Damage => promises.notices_damage,
+            Self::Strangers => promises.resists_strangers,
+            Self::Fairness => promises.controls_congestion,
+        }
+    }
+
+    /// What it draws for a transport.
+    #[must_use]
+    pub fn scenarios(self, name: &'static str, promises: &Promises) -> BoxedStrategy<Scenario> {
+        let focus = match self {
+            Self::Anything | Self::Repetition => Focus::Anything,
+            Self::Loss => Focus::Loss,
+            Self::Partitions => Focus::Partitions,
+            Self::SlowReaders => Focus::SlowReaders,
+            Self::EarlyEnds => Focus::EarlyEnds,
+            Self::Silence => Focus::Silence,
+            Self::Damage => Focus::Damage,
+            Self::Strangers => Focus::Strangers,
+            Self::Flood => Focus::Flood,
+            Self::Tampering => Focus::Tampering,
+            Self::Fairness => Focus::Bottleneck,
+        };
+        scenarios(name, promises, focus)
+    }
+
+    /// Judges one scenario.
+    ///
+    /// # Errors
+    /// The law that it broke.
+    pub fn judge<T: Transport>(self, subject: &Subject<T>, scenario: &Scenario) -> Result<(), Broken>
+    where
+        T::Io: Face,
+    {
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge_unguarded(subject, scenario)));
+        judged.unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
+            Err(Broken { law: Law::NoPanic, message: message.to_owned() })
+        })
+    }
+
+    fn judge_unguarded<T: Transport>(self, subject: &Subject<T>, scenario: &Scenario) -> Result<(), Broken>
+    where
+        T::Io: Face,
+    {
+        let first = run(subject, scenario, Watch::Judge);
+        if let Some(broken) = first.broken {
+            return Err(broken);
+        }
+        let broken = |law, message| Err(Broken { law, message });
+        match self {
+            Self::Damage if scenario.damage_is_certain() => {
+                let lost = run(subject, &with_losses(scenario), Watch::Judge);
+                if lost.digest != first.digest {
+                    return broken(
+                        Law::DamageIsLoss,
+                        "with the damaged packets lost, the hosts send other packets".into(),
+                    );
+                }
+            }
+            Self::Repetition => {
+                let again = run(subject, scenario, Watch::Judge);
+                if again.digest != first.digest {
+                    return broken(Law::SameBytes, "the same scenario gave other packets the second time".into());
+                }
+            }
+            Self::Fairness => return super::fairness::judge(scenario, &first),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The scenario in which each damaged packet is lost.
+fn with_losses(scenario: &Scenario) -> Scenario {
+    let faults = scenario.faults.iter().map(|fault| match *fault {
+        Fault::Packet { from, number, mishap: Mishap::Corrupt { .. } | Mishap::Truncate { .. } } => {
+            Fault::Packet { from, number, mishap: Mishap::Drop }
+        }
+        other => other,
+    });
+    Scenario { faults: faults.collect(), ..scenario.clone() }
+}

@@ -1,0 +1,51 @@
+//! The conformance kit: properties of any transport, each judged by many scenarios that it draws itself, and shrunk when one
+//! breaks a law.
+//!
+//! ```ignore
+//! burstlane_spec::conformance! { MyTransport, MyConfig::default(), Promises::reliable() }
+//! ```
+//! gives a module a test for each campaign that the promises call for. `PROPTEST_CASES` says how many scenarios each draws.
+
+mod campaign;
+mod fairness;
+mod hunt;
+
+pub use campaign::Campaign;
+pub use hunt::{Failure, assert_holds, hunt, replay};
+
+/// Tests of a transport, one for each [`Campaign`]: `conformance! { Transport, config }` with the promises of a reliable
+/// transport, or `conformance! { Transport, config, promises }`, or `conformance! { subject }`.
+#[macro_export]
+macro_rules! conformance {
+    ($transport:ty, $config:expr $(,)?) => {
+        $crate::conformance! { $crate::Subject::<$transport>::new($config, $crate::Promises::reliable()) }
+    };
+    ($transport:ty, $config:expr, $promises:expr $(,)?) => {
+        $crate::conformance! { $crate::Subject::<$transport>::new($config, $promises) }
+    };
+    ($subject:expr) => {
+        $crate::conformance! { @ $subject;
+            survives_anything = Anything,
+            survives_loss = Loss,
+            survives_partitions = Partitions,
+            survives_slow_readers = SlowReaders,
+            survives_early_ends = EarlyEnds,
+            gives_up_on_silence = Silence,
+            treats_damage_as_loss = Damage,
+            ignores_strangers = Strangers,
+            withstands_floods = Flood,
+            withstands_tampering = Tampering,
+            repeats_itself_exactly = Repetition,
+            shares_fairly = Fairness,
+        }
+    };
+    (@ $subject:expr; $($name:ident = $campaign:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let campaign = $crate::conformance::Campaign::$campaign;
+                $crate::conformance::assert_holds(&$subject, campaign, env!("CARGO_MANIFEST_DIR"));
+            }
+        )*
+    };
+}

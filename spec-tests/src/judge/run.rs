@@ -1,0 +1,426 @@
+//! One run, from two new hosts to the last check.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use burstlane::addr::Endpoint;
+use burstlane::driver::ProtocolSet;
+use burstlane::frame::PoolConfig;
+use burstlane::lane::EngineId;
+use burstlane::socket::{Host, Listener};
+use burstlane::time::Instant;
+use burstlane::transport::Transport;
+use burstlane_sim::{EndConfig, LateConfig, RunError};
+
+use super::app::{App, Place, Report};
+use super::laws::{Broken, Law};
+use super::link::FaultyLink;
+use super::spells::Spells;
+use super::strangers::Strangers;
+use super::witness::{self, Witness};
+use crate::face::{Channel, Face, Handle};
+use crate::hosts::{Hosts, HostsConfig, PORT};
+use crate::link::SparingLink;
+use crate::recording::Recording;
+use crate::scenario::{Device, FlowPlan, Scenario, Side};
+use crate::subject::{Opening, Promises, Subject};
+
+/// How closely to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// To say whether a law was broken.
+    Judge,
+    /// And keep everything.
+    Record,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The law that was broken, if one was.
+    pub broken: Option<Broken>,
+    /// Everything that happened, where that was asked for.
+    pub recording: Recording,
+    /// How far the ends of each flow came, left and right.
+    pub reports: Vec<[Report; 2]>,
+    /// Of all packets and their times: equal for equal runs.
+    pub digest: u64,
+    /// Packets that each side sent, without those for neighbours.
+    pub packets: [u64; 2],
+    /// Faults that struck.
+    pub strikes: u64,
+    /// Virtual time until the applications were done.
+    pub took: Duration,
+    /// When each end of each flow was over.
+    pub over_at: Vec<[Instant; 2]>,
+}
+
+/// Runs `scenario` over the subject's transport.
+///
+/// # Panics
+/// If the scenario's link makes no sense, or the transport panics.
+pub fn run<T: Transport>(subject: &Subject<T>, scenario: &Scenario, watch: Watch) -> Run
+where
+    T::Io: Face,
+{
+    let strangers = Strangers::of(subject, scenario);
+    let stage = Stage::new(subject, scenario, watch, strangers);
+    stage.play();
+    stage.clean_up()
+}
+
+/// The hosts, the link and the applications of a run.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    promises: &'a Promises,
+    hosts: Hosts,
+    witness: Rc<RefCell<Witness>>,
+    reports: Vec<[Rc<RefCell<Report>>; 2]>,
+    over_at: RefCell<Vec<[Instant; 2]>>,
+    spells: RefCell<Spells>,
+    strangers: RefCell<Strangers>,
+    took: RefCell<Duration>,
+}
+
+impl<'a> Stage<'a> {
+    fn new<T: Transport>(subject: &'a Subject<T>, scenario: &'a Scenario, watch: Watch, strangers: Strangers) -> Self
+    where
+        T::Io: Face,
+    {
+        let hosts = Hosts::new(hosts_config(scenario));
+        let oracle = subject.oracle.map(|oracle| oracle());
+        let rtt_min_ns = 2 * scenario.link.delay.as_nanos() as u64;
+        let mut witness = Witness::new(&subject.promises, rtt_min_ns, oracle, watch == Watch::Record);
+        witness.expect_hold_ups(scenario);
+        let witness = Rc::new(RefCell::new(witness));
+        for (side, member) in Side::BOTH.into_iter().zip(&hosts.members) {
+            let seed = scenario.seed.wrapping_mul(2) + side.index() as u64;
+            let inner = SparingLink::boxed(&scenario.link, seed);
+            member.end.set_model(FaultyLink::boxed(side, inner, &scenario.faults, &witness));
+            let place = witness::Place(side, Rc::clone(&witness));
+            member.host.lane().set_tap(Some(Box::new(place.clone())));
+            member.host.lane().set_observer(place);
+        }
+        let engines: [EngineId<T>; 2] = hosts.add(subject.config.clone());
+        let spells = Spells::new(scenario, hosts.world.network());
+        strangers.set_alarms(hosts.world.network());
+        let stage = Self {
+            scenario,
+            promises: &subject.promises,
+            hosts,
+            witness,
+            reports: scenario.flows.iter().map(|_| Default::default()).collect(),
+            over_at: RefCell::new(vec![[Instant::NEVER; 2]; scenario.flows.len()]),
+            spells: RefCell::new(spells),
+            strangers: RefCell::new(strangers),
+            took: RefCell::default(),
+        };
+        for (number, flow) in scenario.flows.iter().enumerate() {
+            stage.add_left(engines, number, flow);
+            stage.add_right(engines, number, flow);
+        }
+        stage
+    }
+
+    fn app<C: Channel>(&self, number: usize, flow: &FlowPlan, side: Side) -> App<C> {
+        let place = Place {
+            flow: number,
+            side,
+            network: self.hosts.world.network().clone(),
+            witness: Rc::clone(&self.witness),
+        };
+        let plans = [flow.side(Side::Left), flow.side(Side::Right)];
+        App::new(place, plans, self.scenario.seed, &self.reports[number], self.promises.is_reliable)
+    }
+
+    /// The application that opens.
+    fn add_left<T: Transport>(&self, engines: [EngineId<T>; 2], number: usize, flow: &FlowPlan)
+    where
+        T::Io: Face,
+    {
+        let mut app: App<Handle<T>> = self.app(number, flow, Side::Left);
+        let (local, remote) = (self.port(Side::Left, number), self.port(Side::Right, number));
+        let opens_at = Instant::ZERO + Duration::from_millis(flow.opens_ms.into());
+        let network = self.hosts.world.network().clone();
+        network.alarm(opens_at);
+        let report = Rc::clone(&self.reports[number][0]);
+        let mut to_open = true;
+        self.hosts.add_app(0, move |host| {
+            if to_open && network.now() >= opens_at {
+                to_open = false;
+                match host.open(engines[0], Some(local), remote) {
+                    Ok(flow) => app.channel = Some(<T::Io as Face>::handle(host, engines[0], flow)),
+                    Err(error) => report.borrow_mut().failed = Some(error),
+                }
+            }
+            app.turn()
+        });
+    }
+
+    /// The application that is opened to.
+    fn add_right<T: Transport>(&self, engines: [EngineId<T>; 2], number: usize, flow: &FlowPlan)
+    where
+        T::Io: Face,
+    {
+        let mut app: App<Handle<T>> = self.app(number, flow, Side::Right);
+        let (local, remote) = (self.port(Side::Right, number), self.port(Side::Left, number));
+        let host = &self.hosts.members[1].host;
+        if self.promises.opening == Opening::Both {
+            let flow = host.open(engines[1], Some(local), remote).unwrap();
+            app.channel = Some(<T::Io as Face>::handle(host, engines[1], flow));
+            self.hosts.add_app(1, move |_| app.turn());
+            return;
+        }
+        let listener: Listener<T> = host.listen(engines[1], local, BACKLOG).unwrap();
+        let (witness, network) = (Rc::clone(&self.witness), self.hosts.world.network().clone());
+        let mut accepted = 0;
+        let mut others: Vec<Handle<T>> = Vec::new();
+        self.hosts.add_app(1, move |host: &Host| {
+            while let Some(flow) = listener.accept_flow() {
+                let handle = <T::Io as Face>::handle(host, engines[1], flow);
+                accepted += 1;
+                // Our own comes first: strangers come later, and so does what is left of an old opening.
+                if accepted == 1 { app.channel = Some(handle) } else { others.push(handle) }
+            }
+            others.retain(|other| {
+                let mut room = [0; 64 * 1024];
+                if let Ok(Some(bytes)) = other.recv(&mut room) {
+                    witness.borrow_mut().accuse(network.now(), Law::RightBytes, || {
+                        format!("flow {number}, right: {bytes} bytes on a second flow that nobody opened")
+                    });
+                }
+                other.ended().is_none() && accepted <= OTHERS_MAX
+            });
+            app.turn()
+        });
+    }
+
+    fn port(&self, side: Side, number: usize) -> Endpoint {
+        let base = if side == Side::Left { CLIENT_PORT } else { PORT };
+        self.hosts.at(side.index(), base + number as u16)
+    }
+
+    fn now(&self) -> Instant {
+        self.hosts.world.now()
+    }
+
+    /// Lets the world go on until the applications are done, a law is broken, or it is too late for both.
+    fn play(&self) {
+        let mut seen_at = Instant::ZERO;
+        let ended = self.hosts.world.run_until(FOREVER, || {
+            let now = self.now();
+            if now != seen_at {
+                seen_at = now;
+                self.hosts.members.iter().zip(Side::BOTH).for_each(|(member, side)| self.check_memory(member, side));
+            }
+            self.spells.borrow_mut().apply(now, &self.hosts, &mut self.witness.borrow_mut());
+            self.strangers.borrow_mut().send(now, &self.hosts, &mut self.witness.borrow_mut());
+            self.note_ends(now);
+            self.check_storm(now);
+            self.witness.borrow().is_broken() || self.is_over() || now > self.deadline()
+        });
+        *self.took.borrow_mut() = self.now().since(Instant::ZERO);
+        let is_stuck = !self.is_over() && !matches!(ended, Err(RunError::Nested));
+        if is_stuck && !self.may_hang() {
+            let law = if self.scenario.ends_in_silence(self.promises) { Law::SilenceEnds } else { Law::Progress };
+            let why = if ended.is_ok() { "not over in time" } else { "nothing is under way any more" };
+            let state = self.state();
+            self.witness.borrow_mut().accuse(self.now(), law, || format!("{why}: {state}"));
+        }
+        self.judge_outcomes();
+    }
+
+    fn note_ends(&self, now: Instant) {
+        for (reports, over_at) in self.reports.iter().zip(self.over_at.borrow_mut().iter_mut()) {
+            for (report, over_at) in reports.iter().zip(over_at) {
+                if *over_at == Instant::NEVER && report.borrow().is_over() {
+                    *over_at = now;
+                }
+            }
+        }
+    }
+
+    fn check_memory(&self, member: &crate::hosts::Member, side: Side) {
+        let lane = member.host.lane();
+        let (used, allowed) = (lane.buffer_bytes(), self.promises.buffer_bytes_max * self.scenario.flows.len().max(1));
+        if used > allowed {
+            self.witness.borrow_mut().accuse(self.now(), Law::BoundedMemory, || {
+                format!("{side} holds {used} bytes of buffers; {allowed} are promised")
+            });
+        }
+    }
+
+    /// A storm is not waited out.
+    fn check_storm(&self, now: Instant) {
+        let packets = self.witness.borrow().packets.iter().sum::<u64>();
+        if packets > STORM_PACKETS && packets > 4 * self.packets_allowed(now.since(Instant::ZERO)) {
+            self.witness.borrow_mut().accuse(now, Law::Frugality, || format!("{packets} packets, and no end"));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let are_done = self.reports.iter().flatten().all(|report| report.borrow().is_over());
+        if self.promises.is_reliable {
+            return are_done;
+        }
+        // Nobody says that the last datagram came: what is under way may still arrive.
+        are_done && self.hosts.world.network().in_flight() == 0
+    }
+
+    /// Whether an end may be left waiting without fault: its peer is gone, and the news of it was lost.
+    fn may_hang(&self) -> bool {
+        !self.scenario.ends_in_order() && self.witness.borrow().strikes > 0 || self.scenario.has_an_enemy_on_the_way()
+    }
+
+    /// The latest instant at which all must be over. Whatever went wrong until now delayed a repetition by at most as long
+    /// again (back-off doubles), and what is left then takes its time undisturbed.
+    fn deadline(&self) -> Instant {
+        if let Some(end) = self.scenario.silent_until(self.promises) {
+            return end;
+        }
+        let witness = self.witness.borrow();
+        let troubled = witness.troubled_at.max(self.spells.borrow().last_end_before(self.now()));
+        troubled + troubled.since(Instant::ZERO) + self.scenario.undisturbed() + SLACK
+    }
+
+    /// What must hold of the applications' reports when no law was broken on the way.
+    fn judge_outcomes(&self) {
+        if !self.scenario.ends_in_order()
+            || !self.promises.is_reliable
+            || self.scenario.ends_in_silence(self.promises)
+            || self.scenario.has_an_enemy_on_the_way()
+        {
+            return;
+        }
+        for (number, reports) in self.reports.iter().enumerate() {
+            for (side, report) in Side::BOTH.into_iter().zip(reports) {
+                if let Some(error) = report.borrow().failed {
+                    self.witness.borrow_mut().accuse(self.now(), Law::NoFalseAlarm, || {
+                        format!("flow {number}, {side} failed ({error}), and nothing explains it")
+                    });
+                }
+            }
+        }
+        let (packets, allowed) =
+            (self.witness.borrow().packets.iter().sum::<u64>(), self.packets_allowed(*self.took.borrow()));
+        if packets > allowed && self.scenario.link_is_reliable() {
+            self.witness.borrow_mut().accuse(self.now(), Law::Frugality, || {
+                format!("{packets} packets; {allowed} are plenty for what there was to say")
+            });
+        }
+    }
+
+    /// Far more than a good protocol needs: each piece a packet, each packet acknowledged, everything twice, and some for
+    /// each fault, for each second of waiting, and for each read that opens a window.
+    fn packets_allowed(&self, took: Duration) -> u64 {
+        let mtu = u64::from(self.scenario.link.mtu).min(1500);
+        let each = self.scenario.flows.iter().map(|flow| {
+            let sides = flow.sides.iter().map(|side| {
+                let bytes = side.bytes();
+                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 100
+            });
+            40 + 2 * sides.sum::<u64>()
+        });
+        let strikes = self.witness.borrow().strikes;
+        let seconds = took.as_secs() * self.scenario.flows.len() as u64;
+        each.sum::<u64>() + 24 * strikes + 2 * seconds
+    }
+
+    fn state(&self) -> String {
+        let reports: Vec<_> =
+            self.reports.iter().map(|sides| sides.each_ref().map(|report| *report.borrow())).collect();
+        format!("{reports:?}\n  {}", self.hosts.state())
+    }
+
+    /// Ends the applications, lets everything run out, and checks that nothing is left.
+    fn clean_up(self) -> Run {
+        self.spells.borrow_mut().end(&self.hosts);
+        self.hosts.stop_apps();
+        let mut broken = self.witness.borrow().broken();
+        if broken.is_none() {
+            self.witness.borrow_mut().hear_oracle(self.now());
+            broken = self.witness.borrow().broken().or_else(|| self.find_remains());
+        }
+        let Self { hosts, witness, reports, over_at, took, .. } = self;
+        let frames_left = |hosts: Hosts| {
+            let ends = hosts.members.each_ref().map(|member| member.end.clone());
+            drop(hosts);
+            ends.iter().map(burstlane_sim::EndHandle::frames_out).sum::<usize>()
+        };
+        let left = frames_left(hosts);
+        if broken.is_none() && left > 0 {
+            let message = format!("{left} frames are out when the lanes are gone");
+            broken = Some(Broken { law: Law::Cleanliness, message });
+        }
+        let mut witness = witness.borrow_mut();
+        Run {
+            broken,
+            recording: witness.take_recording(),
+            reports: reports.iter().map(|sides| sides.each_ref().map(|report| *report.borrow())).collect(),
+            digest: witness.digest(),
+            packets: witness.packets,
+            strikes: witness.strikes,
+            took: *took.borrow(),
+            over_at: over_at.into_inner(),
+        }
+    }
+
+    fn find_remains(&self) -> Option<Broken> {
+        let world = &self.hosts.world;
+        let found = |law, message: String| Some(Broken { law, message: format!("at {}: {message}", world.now()) });
+        let _ = world.run_for(Duration::from_nanos(1));
+        let is_over = || {
+            self.hosts.members.iter().all(|member| {
+                let lane = member.host.lane();
+                lane.flows() == 0 && lane.remnants() == 0
+            })
+        };
+        let limit = self.promises.lingers_at_most + self.promises.gives_up_within;
+        if world.run_until(limit, is_over).is_err() && !is_over() {
+            return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.hosts.state()));
+        }
+        // What is still on the wire arrives.
+        let _ = world.run_for(Duration::from_secs(30));
+        if world.forced_advances() > 0 {
+            return found(Law::NoSpin, format!("a host asked for turns without end: {}", self.hosts.state()));
+        }
+        let is_clean = world.network().in_flight() == 0
+            && self.hosts.members.iter().all(|member| {
+                let lane = member.host.lane();
+                lane.buffer_bytes() == 0 && lane.flows() == 0 && member.end.frames_out() == 0
+            });
+        if is_clean { None } else { found(Law::Cleanliness, format!("something is left: {}", self.hosts.state())) }
+    }
+}
+
+fn hosts_config(scenario: &Scenario) -> HostsConfig {
+    let base = HostsConfig::new(scenario.seed);
+    let pool = base.ends[0].pool;
+    let end = |number: u16| {
+        let end = EndConfig { pool, ..EndConfig::host(number) };
+        let end = if scenario.device == Device::Offloading {
+            // The IP protocols whose segments a device can cut.
+            EndConfig { large_pool: Some(LARGE_POOL), ..end.with_offloads(ProtocolSet::NONE.with(6).with(17)) }
+        } else {
+            end
+        };
+        end.with_mtu(scenario.link.mtu)
+    };
+    let late = (scenario.device == Device::Late).then(LateConfig::default);
+    HostsConfig { ends: [end(1), end(2)], late: [late, late], is_v6: scenario.is_v6, ..base.with_link(&scenario.link) }
+}
+
+/// The left side's port of flow 0; the next flows have the next ones.
+pub(super) const CLIENT_PORT: u16 = 20_000;
+const BACKLOG: u32 = 64;
+/// Where counting begins to tell a storm from traffic.
+const STORM_PACKETS: u64 = 5_000;
+/// Flows that strangers opened and nobody ends: so many are held, to see whether data comes.
+const OTHERS_MAX: usize = 256;
+/// A handshake with a lost first packet, a lost last segment, a window that was not announced: each is repeated after about a second.
+const SLACK: Duration = Duration::from_secs(20);
+/// No run is longer; what ends it is its deadline.
+const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Small, because worlds are made by the thousand.
+const LARGE_POOL: PoolConfig = PoolConfig { slots: 32, slot_bytes: 65_536 + 256, headroom: 128 };

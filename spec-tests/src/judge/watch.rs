@@ -1,0 +1,163 @@
+//! What the events of a flow must not say: acknowledgements of what has not arrived, round trips that nothing made, a first
+//! flight beyond the initial window, two reductions of the window within one round trip.
+
+use burstlane::addr::Endpoint;
+use burstlane::observe::{Event, FlowRef};
+use burstlane::time::{Duration, Instant};
+
+use super::laws::Law;
+use super::run::CLIENT_PORT;
+use super::witness::Witness;
+use crate::hosts::PORT;
+use crate::scenario::Side;
+
+/// One flow of one host, as its events tell of it.
+#[derive(Clone, Debug)]
+pub(super) struct FlowWatch {
+    /// Its number in the scenario, once known.
+    pub(super) number: Option<usize>,
+    ends: (Endpoint, Endpoint),
+    /// Stream ranges that arrived, merged; offsets from zero.
+    arrived: Ranges,
+    /// Payload sent and nothing heard since.
+    first_flight: Option<u64>,
+    ssthresh: u64,
+    reduced_at: Option<Instant>,
+}
+
+impl FlowWatch {
+    fn new(ends: (Endpoint, Endpoint)) -> Self {
+        Self {
+            number: None,
+            ends,
+            arrived: Ranges::default(),
+            first_flight: Some(0),
+            ssthresh: u64::MAX,
+            reduced_at: None,
+        }
+    }
+
+    /// The host heard something, maybe an answer to this flow.
+    pub(super) fn on_heard(&mut self) {
+        if self.first_flight.is_some_and(|bytes| bytes > 0) {
+            self.first_flight = None;
+        }
+    }
+}
+
+pub(super) fn on_event(witness: &mut Witness, side: Side, now: Instant, event: &Event<'_>) {
+    if let Event::FlowOpened { flow, local, remote, .. } = *event {
+        let first = if side == Side::Left { CLIENT_PORT } else { PORT };
+        // Transports that say nothing of their ends may still have only one flow.
+        let number = local.port.checked_sub(first).map_or(0, usize::from);
+        witness.flows[side.index()].push((flow, FlowWatch { number: Some(number), ..FlowWatch::new((local, remote)) }));
+        return;
+    }
+    let Some(flow) = event.flow() else { return };
+    match *event {
+        Event::SegmentSent { bytes, retransmission, .. } => on_sent(witness, side, now, flow, bytes, retransmission),
+        Event::SegmentReceived { offset, bytes, .. } => {
+            with(witness, side, flow, |watch| watch.arrived.add(offset, offset + bytes as u64));
+        }
+        Event::Acked { offset, .. } => on_acked(witness, side, now, flow, offset),
+        Event::RttSample { rtt, .. } => on_rtt(witness, side, now, rtt),
+        Event::Congestion { ssthresh, .. } => on_congestion(witness, side, now, flow, ssthresh),
+        _ => {}
+    }
+}
+
+fn with<R>(witness: &mut Witness, side: Side, flow: FlowRef, look: impl FnOnce(&mut FlowWatch) -> R) -> Option<R> {
+    // Few flows are open at a time; the newest are asked for most.
+    let (_, watch) = witness.flows[side.index()].iter_mut().rev().find(|(known, _)| *known == flow)?;
+    Some(look(watch))
+}
+
+fn on_sent(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, bytes: usize, again: bool) {
+    if again || !witness.promises.controls_congestion {
+        return;
+    }
+    let allowed = witness.promises.initial_window_bytes;
+    let flight = with(witness, side, flow, |watch| {
+        let flight = watch.first_flight.as_mut()?;
+        *flight += bytes as u64;
+        Some(*flight)
+    });
+    if let Some(flight) = flight.flatten().filter(|flight| *flight > allowed) {
+        witness.accuse(now, Law::InitialWindow, || {
+            format!("{side} sent {flight} bytes before the first answer; the initial window is {allowed}")
+        });
+    }
+}
+
+fn on_acked(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, offset: u64) {
+    let Some(ends) = with(witness, side, flow, |watch| watch.ends) else { return };
+    let peer = |(_, watch): &&(FlowRef, FlowWatch)| watch.ends == (ends.1, ends.0);
+    // Without events of arrival on the other side there is nothing to compare with.
+    let Some((_, peer)) = witness.flows[side.other().index()].iter().rev().find(peer) else { return };
+    let arrived = peer.arrived.prefix();
+    if !peer.arrived.is_empty() && offset > arrived {
+        witness.accuse(now, Law::TrueAcknowledgements, || {
+            format!("{side} takes everything before {offset} for acknowledged, of which only {arrived} bytes arrived")
+        });
+    }
+}
+
+fn on_rtt(witness: &mut Witness, side: Side, now: Instant, rtt: Duration) {
+    let shortest = Duration::from_nanos(witness.rtt_min_ns);
+    let longest = Duration::from_nanos(witness.slowest_ns.iter().sum()) + witness.promises.ack_delay_max + ROUNDING;
+    if rtt + ROUNDING < shortest {
+        witness.accuse(now, Law::TrueRoundTrips, || {
+            format!("{side} measured a round trip of {rtt:?}; none is shorter than {shortest:?}")
+        });
+    } else if rtt > longest && !witness.is_held_up() {
+        witness.accuse(now, Law::TrueRoundTrips, || {
+            format!("{side} measured a round trip of {rtt:?}; none so far took longer than {longest:?}")
+        });
+    }
+}
+
+fn on_congestion(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, ssthresh: u64) {
+    let rtt_min = Duration::from_nanos(witness.rtt_min_ns);
+    let too_soon = with(witness, side, flow, |watch| {
+        let is_reduction = ssthresh < watch.ssthresh;
+        watch.ssthresh = ssthresh;
+        if !is_reduction {
+            return None;
+        }
+        let before = watch.reduced_at.replace(now)?;
+        (now.since(before) < rtt_min).then(|| now.since(before))
+    });
+    if let Some(after) = too_soon.flatten() {
+        witness.accuse(now, Law::OneReduction, || {
+            format!("{side} reduced its window twice within {after:?}, less than a round trip ({rtt_min:?})")
+        });
+    }
+}
+
+/// Merged ranges of a stream, ascending.
+#[derive(Clone, Debug, Default)]
+struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    fn add(&mut self, start: u64, end: u64) {
+        if start >= end {
+            return;
+        }
+        let from = self.0.partition_point(|(_, other_end)| *other_end < start);
+        let to = self.0.partition_point(|(other_start, _)| *other_start <= end);
+        let merged = self.0[from..to].iter().fold((start, end), |all, one| (all.0.min(one.0), all.1.max(one.1)));
+        self.0.splice(from..to, [merged]);
+    }
+
+    /// Bytes from zero without a gap.
+    fn prefix(&self) -> u64 {
+        self.0.first().map_or(0, |(start, end)| if *start == 0 { *end } else { 0 })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Protocols measure in their own units, a millisecond at the coarsest.
+const ROUNDING: Duration = Duration::from_millis(1);

@@ -1,0 +1,281 @@
+//! The witness: sees every packet with its fate, every event of both hosts, and what the applications report. It remembers
+//! the first law that was broken, and on request records everything.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use burstlane::observe::{Direction, Event, FlowRef, FrameTap, Observer};
+use burstlane::time::Instant;
+use burstlane_sim::Fate;
+
+use super::laws::{Broken, Law};
+use super::silence::Silence;
+use super::watch::FlowWatch;
+use crate::link::is_neighbour_traffic;
+use crate::oracle::Oracle;
+use crate::pattern::mix;
+use crate::recording::{EventRecord, Happening, PacketRecord, Recording};
+use crate::scenario::{Fault, Mishap, Scenario, Side, Trouble};
+use crate::subject::Promises;
+
+/// What is known of a run so far.
+pub(super) struct Witness {
+    pub(super) promises: Promises,
+    /// The shortest round trip that the link allows, nanoseconds.
+    pub(super) rtt_min_ns: u64,
+    broken: Option<Broken>,
+    recording: Option<Recording>,
+    oracle: Option<Box<dyn Oracle>>,
+    /// Of every packet sent, with its time: two runs with the same digest sent the same.
+    digest: u64,
+    /// Packets sent by each side, without those for neighbours.
+    pub(super) packets: [u64; 2],
+    /// Faults that struck, and the latest effect of one.
+    pub(super) strikes: u64,
+    pub(super) troubled_at: Instant,
+    /// The longest that a packet took, each way, nanoseconds.
+    pub(super) slowest_ns: [u64; 2],
+    pub(super) silence: [Silence; 2],
+    /// Packets that somebody changed on the way: who sent them, when they arrive, and as what.
+    pub(super) tampered: Vec<(Side, Instant, Vec<u8>)>,
+    /// A host may be kept from reading its clock and its mail: what it measures says nothing of the network.
+    held_up: bool,
+    /// Flows of each side, in the order of their opening.
+    pub(super) flows: [Vec<(FlowRef, FlowWatch)>; 2],
+}
+
+impl Witness {
+    pub(super) fn new(promises: &Promises, rtt_min_ns: u64, oracle: Option<Box<dyn Oracle>>, records: bool) -> Self {
+        Self {
+            promises: promises.clone(),
+            rtt_min_ns,
+            broken: None,
+            recording: records.then(Recording::default),
+            oracle,
+            digest: 0,
+            packets: [0; 2],
+            strikes: 0,
+            troubled_at: Instant::ZERO,
+            slowest_ns: [rtt_min_ns / 2; 2],
+            silence: Default::default(),
+            tampered: Vec::new(),
+            held_up: false,
+            flows: Default::default(),
+        }
+    }
+
+    /// Notes whether the scenario holds hosts up.
+    pub(super) fn expect_hold_ups(&mut self, scenario: &Scenario) {
+        self.held_up = scenario.faults.iter().any(|fault| match fault {
+            Fault::Spell { trouble, .. } => matches!(trouble, Trouble::Stall(_) | Trouble::Starve(_)),
+            Fault::Clock { .. } | Fault::Forged { .. } | Fault::Flood { .. } => true,
+            Fault::Packet { mishap, .. } => matches!(mishap, Mishap::Tamper { .. }),
+        });
+    }
+
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held_up
+    }
+
+    /// A law was broken; the first counts.
+    pub(super) fn accuse(&mut self, now: Instant, law: Law, what: impl FnOnce() -> String) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { law, message: format!("at {now}: {}", what()) });
+        }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    pub(super) fn broken(&self) -> Option<Broken> {
+        self.broken.clone()
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    pub(super) fn take_recording(&mut self) -> Recording {
+        self.recording.take().unwrap_or_default()
+    }
+
+    /// What the protocol's own oracle has to say at the end.
+    pub(super) fn hear_oracle(&mut self, now: Instant) {
+        if let Some(mut oracle) = self.oracle.take()
+            && let Some(first) = oracle.finish().into_iter().next()
+        {
+            self.accuse(now, Law::Protocol, || first);
+        }
+    }
+
+    /// Something went wrong on purpose, with effects until `until`.
+    pub(super) fn trouble(&mut self, until: Instant) {
+        self.strikes += 1;
+        self.troubled_at = self.troubled_at.max(until);
+    }
+
+    /// A packet left `from` and meets its fate.
+    pub(super) fn on_packet(
+        &mut self,
+        from: Side,
+        number: Option<u32>,
+        now: Instant,
+        bytes: &[u8],
+        fate: &Fate,
+        struck: Option<String>,
+    ) {
+        let deliveries = if let Fate::Arrives(deliveries) = fate { deliveries.as_slice() } else { &[] };
+        let arrivals = deliveries.iter().map(|delivery| (now + delivery.delay, delivery.damage));
+        let last = arrivals.clone().map(|(at, _)| at).max();
+        if struck.is_some() {
+            self.trouble(last.unwrap_or(now).max(now));
+        } else if last.is_none() {
+            self.troubled_at = self.troubled_at.max(now);
+        }
+        if let Some(last) = last {
+            let slowest = &mut self.slowest_ns[from.index()];
+            *slowest = (*slowest).max(last.since(now).as_nanos() as u64);
+        }
+        self.digest = digest(self.digest, from, now, bytes);
+        if number.is_some() {
+            self.packets[from.index()] += 1;
+            self.on_silent_send(from, now);
+            if let Some(oracle) = &mut self.oracle {
+                oracle.on_sent(from, now, bytes);
+            }
+        }
+        let trouble = struck.or_else(|| match fate {
+            Fate::Arrives(_) => None,
+            Fate::Lost => Some("lost".to_owned()),
+            Fate::QueueFull => Some("the queue was full".to_owned()),
+            Fate::TooBig => Some("too large".to_owned()),
+        });
+        let arrivals: Vec<_> = arrivals.collect();
+        self.record(|recording| {
+            let (bytes, sent_at) = (bytes.to_vec(), now);
+            recording.packets.push(PacketRecord { number, from, sent_at, bytes, arrivals, trouble });
+        });
+    }
+
+    /// A packet that nobody on the link sent is on its way to `to`.
+    pub(super) fn on_injected(&mut self, to: Side, at: Instant, bytes: &[u8], what: &str) {
+        self.trouble(at);
+        self.record(|recording| {
+            recording.packets.push(PacketRecord {
+                number: None,
+                from: to.other(),
+                sent_at: at,
+                bytes: bytes.to_vec(),
+                arrivals: vec![(at, burstlane_sim::Damage::None)],
+                trouble: Some(what.to_owned()),
+            });
+        });
+    }
+
+    fn on_silent_send(&mut self, from: Side, now: Instant) {
+        let flows = self.flows[from.index()].len() as u32;
+        let Self { silence, promises, .. } = self;
+        if let Some((sent, allowed, quiet)) = silence[from.index()].on_sent(now, flows, promises.patience_max)
+            && promises.is_reliable
+        {
+            self.accuse(now, Law::Patience, || {
+                format!("{from} sent {sent} packets in {quiet:?} without hearing anything; {allowed} are plenty")
+            });
+        }
+    }
+
+    fn on_delivered(&mut self, to: Side, now: Instant, bytes: &[u8]) {
+        if is_neighbour_traffic(bytes) {
+            return;
+        }
+        self.silence[to.index()].on_heard();
+        self.flows[to.index()].iter_mut().for_each(|(_, flow)| flow.on_heard());
+        if let Some(oracle) = &mut self.oracle {
+            oracle.on_delivered(to, now, bytes);
+        }
+    }
+
+    fn on_event(&mut self, side: Side, now: Instant, event: &Event<'_>) {
+        if let Some(oracle) = &mut self.oracle {
+            oracle.on_event(side, now, event);
+        }
+        super::watch::on_event(self, side, now, event);
+        if self.recording.is_some()
+            && let Some(what) = happening(event)
+        {
+            let flow = event.flow().and_then(|flow| self.number_of(side, flow));
+            self.record(|recording| recording.events.push(EventRecord { side, at: now, flow, what }));
+        }
+    }
+
+    /// What an application did or saw.
+    pub(super) fn on_app(&mut self, side: Side, now: Instant, flow: usize, what: impl FnOnce() -> String) {
+        self.record(|recording| {
+            let what = Happening::App { what: what() };
+            recording.events.push(EventRecord { side, at: now, flow: Some(flow), what });
+        });
+    }
+
+    fn number_of(&self, side: Side, flow: FlowRef) -> Option<usize> {
+        self.flows[side.index()].iter().find(|(known, _)| *known == flow).and_then(|(_, watch)| watch.number)
+    }
+
+    fn record(&mut self, add: impl FnOnce(&mut Recording)) {
+        if let Some(recording) = &mut self.recording {
+            if recording.packets.len() + recording.events.len() < RECORDS_MAX {
+                add(recording);
+            } else {
+                recording.left_out += 1;
+            }
+        }
+    }
+}
+
+/// One host's view: tap and observer in one.
+#[derive(Clone)]
+pub(super) struct Place(pub(super) Side, pub(super) Rc<RefCell<Witness>>);
+
+impl FrameTap for Place {
+    fn frame(&mut self, now: Instant, _: u16, direction: Direction, bytes: &[u8], _: Option<&str>) {
+        if direction == Direction::In {
+            self.1.borrow_mut().on_delivered(self.0, now, bytes);
+        }
+    }
+}
+
+impl Observer for Place {
+    fn event(&mut self, now: Instant, event: &Event<'_>) {
+        self.1.borrow_mut().on_event(self.0, now, event);
+    }
+}
+
+fn happening(event: &Event<'_>) -> Option<Happening> {
+    let micros = |duration: std::time::Duration| duration.as_micros() as u64;
+    Some(match *event {
+        Event::FlowOpened { .. } => Happening::Opened,
+        Event::FlowClosed { reason, .. } => Happening::Closed { reason: reason.to_owned() },
+        Event::StateChanged { from, to, .. } => Happening::State { from: from.to_owned(), to: to.to_owned() },
+        Event::TimerFired { name, .. } => Happening::Timer { name: name.to_owned() },
+        Event::Congestion { cwnd, ssthresh, in_flight, .. } => Happening::Congestion { cwnd, ssthresh, in_flight },
+        Event::Lost { offset, bytes, .. } => Happening::Lost { offset, bytes: bytes as u64 },
+        Event::RttSample { rtt, srtt, rto, .. } => {
+            Happening::Rtt { rtt_us: micros(rtt), srtt_us: micros(srtt), rto_us: micros(rto) }
+        }
+        Event::Dropped { reason } => Happening::Dropped { reason: reason.to_owned() },
+        _ => return None,
+    })
+}
+
+/// Order matters, so this is no sum.
+fn digest(before: u64, from: Side, now: Instant, bytes: &[u8]) -> u64 {
+    let head = mix(before ^ now.as_nanos().wrapping_mul(2) ^ from.index() as u64);
+    bytes.chunks(8).fold(head, |digest, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        mix(digest.rotate_left(5) ^ u64::from_le_bytes(word) ^ (chunk.len() as u64) << 56)
+    })
+}
+
+/// A recording ends here: enough for any picture, and a bound on what a run without end costs.
+const RECORDS_MAX: usize = 200_000;
