@@ -231,12 +231,31 @@ fn fault(words: &mut Words<'_>) -> Result<Fault> {
         })?;
         return Ok(Fault::Clock { side, parts_per_million });
     }
+    if duration(text).is_some() {
+        *words = start;
+        return stranger(words);
+    }
     if !text.contains("..") {
-        return Err(start.unexpected(word, "left, right, clock, or a span of time such as 10ms..310ms"));
+        return Err(start.unexpected(word, "left, right, clock, a time, or a span of time such as 10ms..310ms"));
     }
     let span =
         to_span(text).ok_or_else(|| start.unexpected(word, "START..END in whole milliseconds, as 10ms..310ms"))?;
     Ok(Fault::Spell { span, trouble: trouble(words)? })
+}
+
+/// `20ms forged 5 to right`
+fn stranger(words: &mut Words<'_>) -> Result<Fault> {
+    let at_ms = millis(words)?;
+    let word = words.next();
+    let is_flood = match word.map_or("", |word| word.text) {
+        "forged" => false,
+        "flood" => true,
+        _ => return Err(words.unexpected(word, "forged or flood")),
+    };
+    let count = words.number(if is_flood { "how many packets" } else { "the number of a packet" })?;
+    words.keyword("to")?;
+    let to = side(words)?;
+    Ok(if is_flood { Fault::Flood { to, at_ms, packets: count } } else { Fault::Forged { to, at_ms, number: count } })
 }
 
 fn mishap(words: &mut Words<'_>) -> Result<Mishap> {
@@ -257,8 +276,13 @@ fn mishap(words: &mut Words<'_>) -> Result<Mishap> {
             words.keyword("to")?;
             Mishap::Truncate { bytes: words.number("a number of bytes")? }
         }
-        "mark" => Mishap::Mark,
-        _ => return Err(words.unexpected(word, "drop, duplicate, delay, corrupt, truncate or mark")),
+        "tamper" => {
+            words.keyword("byte")?;
+            let at = words.number("the number of a byte")?;
+            words.keyword("to")?;
+            Mishap::Tamper { at, value: words.number("a byte, 0 to 255")? }
+        }
+        _ => return Err(words.unexpected(word, "drop, duplicate, delay, corrupt, truncate or tamper")),
     })
 }
 

@@ -95,6 +95,8 @@ impl fmt::Display for Fault {
         match self {
             Self::Packet { from, number, mishap } => write!(f, "{from:<5} packet {number} {mishap}"),
             Self::Spell { span, trouble } => write!(f, "{span} {trouble}"),
+            Self::Forged { to, at_ms, number } => write!(f, "{} forged {number} to {to}", millis(*at_ms)),
+            Self::Flood { to, at_ms, packets } => write!(f, "{} flood {packets} to {to}", millis(*at_ms)),
             Self::Clock { side, parts_per_million } => write!(f, "clock {side} {parts_per_million:+}ppm"),
         }
     }
@@ -108,7 +110,7 @@ impl fmt::Display for Mishap {
             Self::Delay { by_ms } => write!(f, "delay {}", millis(*by_ms)),
             Self::Corrupt { bit } => write!(f, "corrupt bit {bit}"),
             Self::Truncate { bytes } => write!(f, "truncate to {bytes}"),
-            Self::Mark => f.write_str("mark"),
+            Self::Tamper { at, value } => write!(f, "tamper byte {at} to {value}"),
         }
     }
 }

@@ -71,7 +71,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         any::<u32>().prop_map(|by_ms| Mishap::Delay { by_ms }),
         any::<u32>().prop_map(|bit| Mishap::Corrupt { bit }),
         any::<u32>().prop_map(|bytes| Mishap::Truncate { bytes }),
-        Just(Mishap::Mark),
+        any::<(u32, u8)>().prop_map(|(at, value)| Mishap::Tamper { at, value }),
     ];
     let trouble = prop_oneof![
         proptest::option::of(side()).prop_map(Trouble::Partition),
@@ -83,6 +83,8 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         (side(), any::<u32>(), mishap).prop_map(|(from, number, mishap)| Fault::Packet { from, number, mishap }),
         (any::<(u32, u32)>(), trouble)
             .prop_map(|((from_ms, ms), trouble)| Fault::Spell { span: Span { from_ms, ms }, trouble }),
+        (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, number))| Fault::Forged { to, at_ms, number }),
+        (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, packets))| Fault::Flood { to, at_ms, packets }),
         (side(), any::<i32>()).prop_map(|(side, parts_per_million)| Fault::Clock { side, parts_per_million }),
     ]
 }
@@ -153,7 +155,9 @@ faults
   right packet 7 duplicate 2 apart 10ms
   left  packet 9 corrupt bit 77
   left  packet 10 truncate to 40
-  left  packet 11 mark
+  left  packet 11 tamper byte 33 to 255
+  20ms forged 5 to right
+  1s flood 300 to left
   10ms..310ms partition
   10ms..310ms partition left
   0ms..9s black-hole left mtu 900
@@ -165,7 +169,7 @@ faults
     assert_eq!(scenario.to_string(), text);
     assert_eq!(scenario.flows[0].side(Side::Left).bytes(), 20_000);
     assert_eq!(scenario.flows[1].side(Side::Right).reader, Reader::Late { from_ms: 300 });
-    assert_eq!(scenario.faults.len(), 12);
+    assert_eq!(scenario.faults.len(), 14);
     assert_eq!(scenario.link.loss, 0.01);
 }
 
@@ -188,6 +192,7 @@ fn an_error_says_where_what_and_what_was_expected() {
         ("faults\n left packet 3 drop now", 5, 21, "'now'", "the end of the line"),
         ("faults\n left packet", 5, 13, "the end of the line", "the number of a packet"),
         ("faults\n 9ms..5ms stall left", 5, 2, "'9ms..5ms'", "START..END"),
+        ("faults\n 9ms forge 3 to left", 5, 6, "'forge'", "forged or flood"),
         ("faults\n clock left fast", 5, 13, "'fast'", "+200ppm"),
     ] {
         let error = error_of(&format!("{head}{body}"));
