@@ -340,7 +340,8 @@ impl<'a> Stage<'a> {
         let mut broken = self.witness.borrow().broken();
         if broken.is_none() {
             self.witness.borrow_mut().hear_oracle(self.now());
-            broken = self.witness.borrow().broken().or_else(|| self.find_remains());
+            let told = self.witness.borrow().broken();
+            broken = told.or_else(|| self.find_remains());
         }
         let Self { hosts, witness, reports, over_at, took, .. } = self;
         let frames_left = |hosts: Hosts| {
