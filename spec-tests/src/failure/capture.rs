@@ -7,6 +7,7 @@ use burstlane::observe::{Capture, Direction, FrameTap as _};
 use burstlane::time::Instant;
 use burstlane_sim::Damage;
 
+use super::decode::flow_of;
 use super::label::{Labeller, NamePacket};
 use super::state::States;
 use super::words;
@@ -41,7 +42,7 @@ pub fn write_capture<W: Write>(recording: &Recording, name_packet: Option<NamePa
         };
         states.advance(frame.at, direction == Direction::Out);
         let mut comment = format!("{}; {fate}", labels[frame.packet]);
-        let known = states.describe(side);
+        let known = states.describe(side, flow_of(packet.from, &packet.bytes));
         if !known.is_empty() {
             comment = format!("{comment}; {side} {known}");
         }

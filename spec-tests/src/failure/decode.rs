@@ -10,6 +10,9 @@ use pnet_packet::ipv6::Ipv6Packet;
 use pnet_packet::tcp::TcpPacket;
 use pnet_packet::udp::UdpPacket;
 
+use crate::hosts::PORT;
+use crate::scenario::Side;
+
 /// What is behind the Ethernet header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packet<'a> {
@@ -70,6 +73,12 @@ pub(super) fn decode(frame: &[u8]) -> Packet<'_> {
         0x0806 => body(arp(packet).unwrap_or(Body::Malformed)),
         _ => body(Body::Other { protocol: 0, payload: packet }),
     }
+}
+
+/// The flow of a frame by its number in the scenario: the judge's right hosts answer for flow `n` at [`PORT`] + `n`.
+pub(super) fn flow_of(from: Side, frame: &[u8]) -> Option<usize> {
+    let (Body::Tcp(Tcp { ports, .. }) | Body::Udp { ports, .. }) = decode(frame).body else { return None };
+    ports[from.other().index()].checked_sub(PORT).map(usize::from)
 }
 
 /// The type of what is inside, VLAN tags skipped.
@@ -267,6 +276,9 @@ mod tests {
     fn datagrams_and_questions_for_neighbours_are_read() {
         let frame = udp4_frame(1, 2, [5, 6], b"hello");
         assert_eq!(decode(&frame).body, Body::Udp { ports: [5, 6], payload: b"hello" });
+        assert_eq!(flow_of(Side::Left, &udp4_frame(1, 2, [9, PORT + 3], b"")), Some(3));
+        assert_eq!(flow_of(Side::Right, &udp4_frame(2, 1, [PORT + 3, 9999], b"")), Some(3));
+        assert_eq!(flow_of(Side::Left, &frame), None);
         let mut arp = vec![0; 12];
         arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
         arp.extend([0; 16]);

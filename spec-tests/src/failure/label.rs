@@ -2,7 +2,7 @@
 //! they count. A [`Labeller`] sees the packets in the order of their sending, because that is what the numbers are
 //! relative to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::decode::{Body, Tcp, decode};
@@ -36,7 +36,8 @@ pub enum Role {
 }
 
 /// Names the packets of a protocol of one's own: the IP protocol number, and what stands behind the IP header, or behind
-/// UDP's if it is 17. `None` leaves the packet to the labeller.
+/// UDP's if it is 17. `None` leaves the packet to the labeller. A label that says what was said before is drawn as a
+/// repetition, so it should hold what tells packets apart.
 pub type NamePacket = fn(protocol: u8, packet: &[u8]) -> Option<Label>;
 
 /// Labels packets in the order of their sending.
@@ -44,6 +45,8 @@ pub type NamePacket = fn(protocol: u8, packet: &[u8]) -> Option<Label>;
 pub struct Labeller {
     name_packet: Option<NamePacket>,
     directions: BTreeMap<Direction, Sent>,
+    /// What was sent under a name of the protocol's own: what is said again is sent again.
+    said: BTreeSet<(Direction, String)>,
 }
 
 /// Who sends to whom.
@@ -71,20 +74,24 @@ impl Labeller {
     /// One that asks `name_packet` first.
     #[must_use]
     pub const fn new(name_packet: Option<NamePacket>) -> Self {
-        Self { name_packet, directions: BTreeMap::new() }
+        Self { name_packet, directions: BTreeMap::new(), said: BTreeSet::new() }
     }
 
     /// The label of the packet that is sent next.
     pub fn label(&mut self, frame: &[u8]) -> Label {
         let packet = decode(frame);
-        if let Some(label) = self.own_name(&packet.body) {
+        let [source, destination] = packet.addresses.map_or([IpAddr::from([0; 4]); 2], |(a, b)| [a, b]);
+        if let Some(mut label) = self.own_name(&packet.body) {
+            let ports = if let Body::Udp { ports, .. } = packet.body { ports } else { [0; 2] };
+            let said = ([(source, ports[0]), (destination, ports[1])], format!("{} {}", label.name, label.detail));
+            let may_repeat = matches!(label.role, Role::Control | Role::Data);
+            if may_repeat && !self.said.insert(said) {
+                label.role = Role::Again;
+            }
             return label;
         }
         match packet.body {
-            Body::Tcp(tcp) => {
-                let [source, destination] = packet.addresses.map_or([IpAddr::from([0; 4]); 2], |(a, b)| [a, b]);
-                self.tcp(&tcp, [(source, tcp.ports[0]), (destination, tcp.ports[1])])
-            }
+            Body::Tcp(tcp) => self.tcp(&tcp, [(source, tcp.ports[0]), (destination, tcp.ports[1])]),
             Body::Udp { ports, payload } => Label::new(
                 Role::Data,
                 "UDP",
@@ -272,6 +279,7 @@ mod tests {
             (protocol == 17 && packet.starts_with(b"hello")).then(|| Label::new(Role::Control, "HELLO", "world"))
         }));
         assert_eq!(named.label(&frame), Label::new(Role::Control, "HELLO", "world"));
+        assert_eq!(named.label(&frame).role, Role::Again);
         assert_eq!(named.label(&udp4_frame(1, 2, [5, 6], b"bye")).name, "UDP");
     }
 

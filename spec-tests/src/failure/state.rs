@@ -51,8 +51,12 @@ impl<'a> States<'a> {
         }
     }
 
-    /// The flows of one host in words, at most a handful. Empty if it told of none.
-    pub(super) fn describe(&self, side: Side) -> String {
+    /// A flow of one host in words, or if none is asked for, or not known, all of them, at most a handful. Empty if it told
+    /// of none.
+    pub(super) fn describe(&self, side: Side, flow: Option<usize>) -> String {
+        if let Some(state) = flow.and_then(|flow| self.flows.get(&(side, flow))) {
+            return format!("flow {}: {state}", flow.unwrap_or_default());
+        }
         let flows = || self.flows.iter().filter(|((of, _), _)| *of == side).map(|((_, flow), state)| (flow, state));
         let shown: Vec<String> = flows().take(FLOWS_MAX).map(|(flow, state)| format!("flow {flow}: {state}")).collect();
         let more = flows().count().saturating_sub(FLOWS_MAX);
@@ -119,16 +123,17 @@ mod tests {
         ];
         let mut states = States::new(&events);
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-        assert_eq!(states.describe(Side::Left), "");
+        assert_eq!(states.describe(Side::Left, None), "");
         states.advance(at(1), false);
-        assert_eq!(states.describe(Side::Left), "");
+        assert_eq!(states.describe(Side::Left, None), "");
         states.advance(at(1), true);
-        assert_eq!(states.describe(Side::Left), "flow 0: SYN-SENT");
+        assert_eq!(states.describe(Side::Left, None), "flow 0: SYN-SENT");
         states.advance(at(3), false);
         let told = "flow 0: SYN-SENT, cwnd 14600, in flight 0, srtt 10.050 ms, rto 210.000 ms";
-        assert_eq!(states.describe(Side::Left), told);
+        assert_eq!(states.describe(Side::Left, None), told);
         states.advance(at(9), false);
-        assert_eq!(states.describe(Side::Left), format!("{told}, over (reset)"));
-        assert_eq!(states.describe(Side::Right), "");
+        assert_eq!(states.describe(Side::Left, Some(0)), states.describe(Side::Left, None));
+        assert_eq!(states.describe(Side::Left, None), format!("{told}, over (reset)"));
+        assert_eq!(states.describe(Side::Right, Some(0)), "");
     }
 }

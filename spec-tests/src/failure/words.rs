@@ -21,7 +21,7 @@ pub(super) fn fate(packet: &PacketRecord) -> String {
         .arrivals
         .iter()
         .map(|(at, damage)| {
-            let damage = damage_of(*damage).map(|damage| format!(", {damage}")).unwrap_or_default();
+            let damage = damage_of(packet, *damage).map(|damage| format!(", {damage}")).unwrap_or_default();
             format!("{}{damage}", later(at.since(packet.sent_at)))
         })
         .collect();
@@ -39,17 +39,20 @@ pub(super) fn arrival(packet: &PacketRecord, index: usize) -> String {
     if index > 0 {
         text.push_str(&format!(", copy {index}"));
     }
-    if let Some(damage) = damage_of(*damage) {
+    if let Some(damage) = damage_of(packet, *damage) {
         text.push_str(&format!(", {damage}"));
     }
     text
 }
 
 /// What the way did to its bytes, if anything.
-pub(super) fn damage_of(damage: Damage) -> Option<String> {
+pub(super) fn damage_of(packet: &PacketRecord, damage: Damage) -> Option<String> {
     match damage {
         Damage::None => None,
-        Damage::FlipBit(bit) => Some(format!("bit {bit} flipped")),
+        Damage::FlipBit(bit) => {
+            let bits = packet.bytes.len() as u64 * 8;
+            Some(format!("bit {} flipped", u64::from(bit).checked_rem(bits).unwrap_or(0)))
+        }
         Damage::Truncate(bytes) => Some(format!("cut to {bytes} bytes")),
         _ => Some("damaged".to_owned()),
     }

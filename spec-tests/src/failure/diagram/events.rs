@@ -22,6 +22,8 @@ pub(super) struct Note {
 pub(super) struct Piece {
     pub(super) tone: Tone,
     pub(super) text: String,
+    /// How often in a row it was said.
+    times: usize,
 }
 
 /// Kinds of events; later ones weigh more.
@@ -36,7 +38,7 @@ pub(super) enum Tone {
 impl Note {
     /// A note of one piece.
     pub(super) fn new(side: Side, at: Instant, tone: Tone, text: String) -> Self {
-        Self { side, at, lines: vec![vec![Piece { tone, text }]], tone }
+        Self { side, at, lines: vec![vec![Piece { tone, text, times: 1 }]], tone }
     }
 
     /// All notes, by time, each no wider than `width`.
@@ -45,24 +47,59 @@ impl Note {
         let letters_max = (width / NOTE_LETTER) as usize;
         for event in selection.events.iter().filter(|event| is_note(event)) {
             let (tone, text) = words(event, has_many_flows);
-            let text = clip(&text, letters_max);
             let place = notes.iter().rposition(|note| note.side == event.side).filter(|i| notes[*i].at == event.at);
-            match place {
-                Some(i) => notes[i].add(Piece { tone, text }, letters_max),
-                None => notes.push(Self::new(event.side, event.at, tone, text)),
-            }
+            let place = place.unwrap_or_else(|| {
+                notes.push(Self { side: event.side, at: event.at, lines: Vec::new(), tone });
+                notes.len() - 1
+            });
+            notes[place].add(tone, &text, letters_max);
         }
         notes
     }
 
-    fn add(&mut self, piece: Piece, letters_max: usize) {
-        self.tone = self.tone.max(piece.tone);
-        let letters = |line: &[Piece]| line.iter().map(|piece| piece.text.chars().count() + SEPARATOR).sum::<usize>();
-        match self.lines.last_mut() {
-            Some(line) if letters(line) + piece.text.chars().count() <= letters_max => line.push(piece),
-            _ => self.lines.push(vec![piece]),
+    /// Adds a piece behind the others, in lines of its own if it is long.
+    fn add(&mut self, tone: Tone, text: &str, letters_max: usize) {
+        self.tone = self.tone.max(tone);
+        let last = self.lines.last_mut().and_then(|line| line.last_mut());
+        if let Some(last) = last.filter(|last| last.tone == tone && last.text == text) {
+            last.times += 1;
+            return;
+        }
+        for (i, text) in wrap(text, letters_max).into_iter().enumerate() {
+            let piece = Piece { tone, text, times: 1 };
+            match self.lines.last_mut() {
+                Some(line) if i == 0 && letters(line) + piece.text.chars().count() <= letters_max => line.push(piece),
+                _ => self.lines.push(vec![piece]),
+            }
         }
     }
+}
+
+impl Piece {
+    /// The words, and how often they were said.
+    pub(super) fn words(&self) -> String {
+        if self.times > 1 { format!("{} ×{}", self.text, self.times) } else { self.text.clone() }
+    }
+}
+
+fn letters(line: &[Piece]) -> usize {
+    line.iter().map(|piece| piece.words().chars().count() + SEPARATOR).sum()
+}
+
+/// A text in lines, broken between words where that can be done.
+fn wrap(text: &str, letters_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= letters_max => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(clip(word, letters_max)),
+        }
+    }
+    lines.truncate(LINES_MAX);
+    lines
 }
 
 fn words(event: &EventRecord, has_many_flows: bool) -> (Tone, String) {
@@ -88,6 +125,8 @@ pub(super) fn clip(text: &str, letters_max: usize) -> String {
     text.chars().take(letters_max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// Lines of one event's words.
+const LINES_MAX: usize = 3;
 /// Letters of ` · `.
 const SEPARATOR: usize = 3;
 
@@ -107,12 +146,14 @@ mod tests {
             event(1, Side::Left, Happening::Lost { offset: 1000, bytes: 1460 }),
             event(2, Side::Left, Happening::Congestion { cwnd: 1, ssthresh: 1, in_flight: 1 }),
             event(2, Side::Left, state("ESTABLISHED")),
+            event(3, Side::Right, Happening::App { what: "sends 5".into() }),
+            event(3, Side::Right, Happening::App { what: "sends 5".into() }),
         ];
         let recording = Recording { events, ..Recording::default() };
-        let notes = Note::all(&Selection::of(&recording), true, 210.0);
-        let texts: Vec<Vec<Vec<&str>>> = notes
+        let notes = Note::all(&Selection::of(&recording), true, 35.0 * NOTE_LETTER);
+        let texts: Vec<Vec<Vec<String>>> = notes
             .iter()
-            .map(|note| note.lines.iter().map(|line| line.iter().map(|p| p.text.as_str()).collect()).collect())
+            .map(|note| note.lines.iter().map(|line| line.iter().map(Piece::words).collect()).collect())
             .collect();
         assert_eq!(
             texts,
@@ -120,9 +161,11 @@ mod tests {
                 vec![vec!["#1 SYN-SENT", "#1 timer: retransmit"], vec!["#1 judged lost: 1000+1460"]],
                 vec![vec!["#1 LISTEN"]],
                 vec![vec!["#1 ESTABLISHED"]],
+                vec![vec!["#1 sends 5 ×2"]],
             ]
         );
         assert_eq!(notes[0].tone, Tone::Bad);
         assert_eq!(clip("ESTABLISHED", 5), "ESTA…");
+        assert_eq!(wrap("dropped: out of the window", 12), ["dropped: out", "of the", "window"]);
     }
 }

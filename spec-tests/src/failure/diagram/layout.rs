@@ -9,9 +9,10 @@ use super::scale::{Pace, Room, Step, TimeScale};
 use super::select::Selection;
 use super::window::WindowCurve;
 use super::{LABEL_GAP, LABEL_LETTER, LANE_GAP, LANES, TIME_END, WINDOW};
+use crate::failure::Report;
+use crate::failure::decode::flow_of;
 use crate::failure::label::{Label, Labeller, Role};
 use crate::failure::words;
-use crate::failure::{NamePacket, Report};
 use crate::recording::PacketRecord;
 use crate::scenario::{Fault, Scenario, Side, Span, Trouble};
 
@@ -79,7 +80,7 @@ impl Layout {
         let mut notes = Note::all(&selection, report.scenario.flows.len() > 1, NOTES_WIDTH);
         notes.extend(notes_of_stalls(report.scenario, &selection));
         notes.sort_by_key(|note| note.at);
-        let mut arrows = arrows(report.recording.packets.as_slice(), &selection, report.name_packet);
+        let mut arrows = arrows(report, &selection);
         let flights = selection.packets.iter().filter_map(|(_, p)| Some(p.arrivals.first()?.0.since(p.sent_at)));
         let mut page = Cursor::new(Pace::of(flights.collect()));
         let items = items(report.scenario, &selection, &notes);
@@ -96,7 +97,12 @@ impl Layout {
                         let y = page.take_note(&notes[note]);
                         page.note_heights.push(y);
                     }
-                    What::Sending(packet) => arrows[packet].y = page.take_label(&arrows[packet]),
+                    What::Sending(packet) => {
+                        arrows[packet].y = page.take_label(&arrows[packet]);
+                        if selection.packets[packet].1.arrivals.is_empty() {
+                            page.crosses = arrows[packet].y + FLIGHT_HEIGHT * LOST_AT + CROSS;
+                        }
+                    }
                 }
             }
             page.finish_step(same_time[0].at);
@@ -166,6 +172,8 @@ struct Cursor {
     /// Where the present instant begins.
     top: f64,
     lowest: f64,
+    /// Where the last cross of a lost packet ends: what follows may stand beside it, but no strip.
+    crosses: f64,
     lanes: [f64; 2],
     notes: [f64; 2],
     /// Heights and widths of the last label on each side.
@@ -182,6 +190,7 @@ impl Cursor {
             now: None,
             top: HEAD,
             lowest: HEAD,
+            crosses: 0.0,
             lanes: [0.0; 2],
             notes: [0.0; 2],
             labels: [(0.0, 0.0); 2],
@@ -209,7 +218,8 @@ impl Cursor {
     }
 
     fn strip(&mut self, height: f64, is_omission: bool, text: String) -> f64 {
-        let (top, bottom) = (self.lowest + STRIP_GAP, self.lowest + STRIP_GAP + height);
+        let top = self.lowest.max(self.crosses) + STRIP_GAP;
+        let bottom = top + height;
         self.strips.push(Strip { top, bottom, text, is_omission });
         bottom + STRIP_GAP + 4.0
     }
@@ -249,7 +259,8 @@ impl Cursor {
     fn take_label(&mut self, arrow: &Arrow) -> f64 {
         let (own, other) = (self.labels[arrow.from.index()], self.labels[arrow.from.other().index()]);
         let width = arrow.text.letters() as f64 * LABEL_LETTER;
-        let mut y = self.top.max(own.0 + LABEL_ROW);
+        // Below what has just arrived, whose arrow would run through the words.
+        let mut y = self.top.max(own.0 + LABEL_ROW).max(self.lanes[arrow.from.index()] + AFTER_HEAD);
         if width + other.1 > LANES[1] - LANES[0] - 2.0 * LABEL_GAP - 10.0 {
             y = y.max(other.0 + LABEL_ROW);
         }
@@ -259,20 +270,22 @@ impl Cursor {
 }
 
 impl ArrowText {
-    fn letters(&self) -> usize {
+    pub(super) fn letters(&self) -> usize {
         [&self.number, &self.name, &self.detail, &self.trouble].iter().map(|part| part.chars().count() + 1).sum()
     }
 }
 
 /// The arrows, not yet placed. Labels are made from all packets, drawn or not: their numbers depend on what came before.
-fn arrows(all: &[PacketRecord], selection: &Selection<'_>, name_packet: Option<NamePacket>) -> Vec<Arrow> {
-    let mut labeller = Labeller::new(name_packet);
-    let labels: Vec<Label> = all.iter().map(|packet| labeller.label(&packet.bytes)).collect();
-    selection.packets.iter().map(|(i, packet)| arrow(packet, labels[*i].clone())).collect()
+fn arrows(report: &Report<'_>, selection: &Selection<'_>) -> Vec<Arrow> {
+    let mut labeller = Labeller::new(report.name_packet);
+    let labels: Vec<Label> = report.recording.packets.iter().map(|packet| labeller.label(&packet.bytes)).collect();
+    let flows = report.scenario.flows.len();
+    let flow_of = |packet: &PacketRecord| flow_of(packet.from, &packet.bytes).filter(|flow| flows > 1 && *flow < flows);
+    selection.packets.iter().map(|(i, packet)| arrow(packet, labels[*i].clone(), flow_of(packet))).collect()
 }
 
-fn arrow(packet: &PacketRecord, label: Label) -> Arrow {
-    let damage = packet.arrivals.iter().find_map(|(_, damage)| words::damage_of(*damage));
+fn arrow(packet: &PacketRecord, label: Label, flow: Option<usize>) -> Arrow {
+    let damage = packet.arrivals.iter().find_map(|(_, damage)| words::damage_of(packet, *damage));
     let copies = packet.arrivals.len().saturating_sub(1);
     let trouble = match (&packet.trouble, packet.arrivals.len(), damage) {
         (Some(trouble), ..) => trouble.clone(),
@@ -291,6 +304,7 @@ fn arrow(packet: &PacketRecord, label: Label) -> Arrow {
         packet.bytes.len(),
     );
     let number = packet.number.map(|number| number.to_string()).unwrap_or_default();
+    let number = number + &flow.map(|flow| format!(" #{flow}")).unwrap_or_default();
     let trouble = clip(&trouble, TROUBLE_LETTERS_MAX);
     let name = clip(&label.name, NAME_LETTERS_MAX);
     let taken = number.len() + name.chars().count() + trouble.chars().count() + 3;
@@ -338,6 +352,10 @@ fn bands(scenario: &Scenario, scale: &TimeScale) -> Vec<Band> {
 
 /// The typical time of a flight is this high; shorter for a lost packet, which does not come so far.
 pub(super) use super::scale::FLIGHT_HEIGHT;
+/// The part of their way at which lost packets end.
+pub(super) const LOST_AT: f64 = 0.62;
+/// Half the height of a cross.
+const CROSS: f64 = 6.0;
 
 /// Room for a note: from the picture's edge, or the times, to the window's column.
 const NOTES_WIDTH: f64 = LANES[0] - LANE_GAP - WINDOW - LANE_GAP - TIME_END - 6.0;
@@ -345,6 +363,7 @@ const NOTES_WIDTH: f64 = LANES[0] - LANE_GAP - WINDOW - LANE_GAP - TIME_END - 6.
 const LABEL_ROW: f64 = 16.5;
 const NOTE_ROW: f64 = 15.0;
 const HEAD_ROW: f64 = 7.0;
+const AFTER_HEAD: f64 = 12.0;
 const SILENCE_HEIGHT: f64 = 24.0;
 const OMISSION_HEIGHT: f64 = 40.0;
 /// Above and below a strip.

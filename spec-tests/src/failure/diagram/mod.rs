@@ -16,9 +16,9 @@ use crate::scenario::Side;
 
 /// The picture's width, and where its columns stand: time, left notes, left window, left lane, the wire, and the same
 /// mirrored. In the picture's own unit, one pixel at its natural size.
-const WIDTH: f64 = 1240.0;
-const TIME_END: f64 = 84.0;
-const LANES: [f64; 2] = [350.0, 970.0];
+const WIDTH: f64 = 1280.0;
+const TIME_END: f64 = 76.0;
+const LANES: [f64; 2] = [372.0, 982.0];
 /// Width of a congestion window's column, beside its lane.
 const WINDOW: f64 = 58.0;
 /// Between a lane and what stands beside it.
@@ -27,7 +27,7 @@ const LANE_GAP: f64 = 12.0;
 const LABEL_GAP: f64 = 16.0;
 /// A letter of a packet's label, which has a fixed width, and the mean one of a note.
 const LABEL_LETTER: f64 = 6.35;
-const NOTE_LETTER: f64 = 5.9;
+const NOTE_LETTER: f64 = 6.8;
 
 /// 1 to the right of a lane is outside for the right host, -1 for the left.
 const fn outward(side: Side) -> f64 {

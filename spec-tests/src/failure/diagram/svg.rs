@@ -6,10 +6,10 @@ use burstlane::time::Instant;
 use burstlane_sim::Damage;
 
 use super::events::{Note, Tone};
-use super::layout::{Arrow, Band, FLIGHT_HEIGHT, Layout, Strip};
+use super::layout::{Arrow, Band, FLIGHT_HEIGHT, LOST_AT, Layout, Strip};
 use super::scale::Step;
 use super::window::{WindowCurve, bytes};
-use super::{LABEL_GAP, LANE_GAP, LANES, TIME_END, WIDTH, WINDOW, lane, outward};
+use super::{LABEL_GAP, LABEL_LETTER, LANE_GAP, LANES, TIME_END, WIDTH, WINDOW, lane, outward};
 use crate::failure::label::Role;
 use crate::scenario::{Side, Trouble};
 
@@ -25,8 +25,8 @@ pub(super) fn draw(layout: &Layout) -> String {
             layout.arrows.len(),
         ),
     );
-    layout.bands.iter().for_each(|band| draw_band(&mut svg, band));
     layout.strips.iter().for_each(|strip| draw_strip(&mut svg, strip));
+    layout.bands.iter().for_each(|band| draw_band(&mut svg, band));
     for side in Side::BOTH {
         if let Some(curve) = &layout.windows[side.index()] {
             draw_window(&mut svg, curve, side, layout);
@@ -269,6 +269,15 @@ fn draw_label(svg: &mut String, index: usize, arrow: &Arrow) {
     let side = arrow.from;
     let x = lane(side) - outward(side) * LABEL_GAP;
     let text = &arrow.text;
+    let width = text.letters() as f64 * LABEL_LETTER;
+    put(
+        svg,
+        format_args!(
+            "<rect class=\"behind\" x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"12\" rx=\"2\"/>",
+            if side == Side::Left { x - 2.0 } else { x + 2.0 - width },
+            arrow.y - 12.5,
+        ),
+    );
     put(
         svg,
         format_args!(
@@ -325,7 +334,7 @@ fn draw_note(svg: &mut String, y: f64, note: &Note, has_window: bool) {
     for (i, line) in note.lines.iter().enumerate() {
         let words: Vec<String> = line
             .iter()
-            .map(|piece| format!("<tspan class=\"{}\">{}</tspan>", tone(piece.tone), escape(&piece.text)))
+            .map(|piece| format!("<tspan class=\"{}\">{}</tspan>", tone(piece.tone), escape(&piece.words())))
             .collect();
         put(
             svg,
@@ -394,6 +403,5 @@ pub(super) fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// Distances of texts in the columns of times and of windows.
 const TIME_ROW: f64 = 14.0;
 const WINDOW_TEXT_ROW: f64 = 26.0;
-/// Parts of the way at which lost packets end, and damaged ones are marked.
-const LOST_AT: f64 = 0.62;
+/// The part of their way at which damaged packets are marked.
 const JAG_AT: f64 = 0.8;
