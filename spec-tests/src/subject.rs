@@ -57,7 +57,8 @@ pub struct Promises {
     /// All that was accepted arrives, once and in order, or the flow ends with an error. If not, each message arrives
     /// whole or not at all, in any order, and more than once only if the network doubled it.
     pub is_reliable: bool,
-    /// It tells of its congestion window ([`Event::Congestion`](burstlane::observe::Event::Congestion)) and obeys it.
+    /// It tells of its congestion window ([`Event::Congestion`](burstlane::observe::Event::Congestion)) and obeys it: at
+    /// most ten segments before the first answer (RFC 6928), one reduction a round trip.
     pub controls_congestion: bool,
     /// Strangers who know addresses and ports, but have seen no packet of a flow, can neither end nor disturb it.
     pub resists_strangers: bool,
@@ -65,10 +66,6 @@ pub struct Promises {
     pub notices_damage: bool,
     /// Largest message, or write, bytes.
     pub piece_bytes_max: u32,
-    /// Bytes that may be sent before the first answer. RFC 6928: ten segments.
-    pub initial_window_bytes: u64,
-    /// Longest that one packet is held back to be acknowledged with the next.
-    pub ack_delay_max: Duration,
     /// Longest wait between two repetitions to a peer that is silent.
     pub patience_max: Duration,
     /// A peer that is silent is given up within this time.
@@ -92,8 +89,6 @@ impl Promises {
             resists_strangers: true,
             notices_damage: true,
             piece_bytes_max: 16 * 1024,
-            initial_window_bytes: 15_000,
-            ack_delay_max: Duration::from_millis(100),
             patience_max: Duration::from_secs(120),
             gives_up_within: Duration::from_secs(1200),
             lingers_at_most: Duration::from_secs(300),

@@ -88,6 +88,10 @@ impl Transport for StopAndWait {
         }
     }
 
+    fn endpoints(&self, &Key(local, remote, _): &Key, _: &Conn) -> (Endpoint, Endpoint) {
+        (local, remote)
+    }
+
     /// Packets of one flow, in the order of arrival. What they call for is noted; it leaves in `poll_tx`.
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
         while let Some(Segment { meta: &Meta(_, kind, number, expected), frame }) = run.take() {

@@ -23,6 +23,7 @@ pub fn tcp() -> Subject<Tcp> {
 #[must_use]
 pub fn rudp() -> Subject<Rudp> {
     let mut promises = Promises::reliable();
+    promises.patience_max = Duration::from_secs(6);
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
     Subject::new(RudpConfig::default(), promises)

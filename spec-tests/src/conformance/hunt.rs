@@ -25,7 +25,7 @@ pub struct Failure {
     pub cases: u32,
 }
 
-/// Judges up to `cases` scenarios, drawn from `seed` or from entropy.
+/// Judges up to `cases` scenarios (fewer where each has much traffic: [`Campaign::cases`]), drawn from `seed` or from entropy.
 ///
 /// # Errors
 /// The first that broke a law, shrunk for at most [`SHRINK_MS`] milliseconds.
@@ -39,7 +39,7 @@ where
     T::Io: Face,
 {
     let config = Config {
-        cases,
+        cases: campaign.cases(cases),
         failure_persistence: None,
         max_shrink_time: SHRINK_MS,
         max_shrink_iters: 10_000,
@@ -103,9 +103,32 @@ where
     let _ = (subject, campaign, crate_dir);
 }
 
-fn report<T: Transport>(subject: &Subject<T>, failure: &Failure, crate_dir: &Path) -> String {
-    let _ = (subject, crate_dir);
-    format!("{failure:#?}")
+fn report<T: Transport>(subject: &Subject<T>, failure: &Failure, crate_dir: &Path) -> String
+where
+    T::Io: Face,
+{
+    let _ = crate_dir;
+    let run = crate::judge::run(subject, &failure.scenario, crate::judge::Watch::Record);
+    let mut lines: Vec<(burstlane::time::Instant, String)> = Vec::new();
+    for p in &run.recording.packets {
+        lines.push((
+            p.sent_at,
+            format!(
+                "{} #{:?} {} bytes {:?} {:?}",
+                p.from,
+                p.number,
+                p.bytes.len(),
+                p.arrivals.iter().map(|a| a.0).collect::<Vec<_>>(),
+                p.trouble
+            ),
+        ));
+    }
+    for e in &run.recording.events {
+        lines.push((e.at, format!("    {} {:?}", e.side, e.what)));
+    }
+    lines.sort_by_key(|l| l.0);
+    let lines: String = lines.iter().map(|l| format!("{} {}\n", l.0, l.1)).collect();
+    format!("{failure:#?}\n{lines}")
 }
 
 /// Scenarios of a campaign, unless `PROPTEST_CASES` says otherwise.

@@ -18,6 +18,8 @@ use crate::scenario::{Op, Reader, Side, SidePlan};
 /// How far one end of a flow came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// It got its end of the flow.
+    pub has_opened: bool,
     /// Bytes that its socket took.
     pub accepted: u64,
     /// Bytes that it received, each the right one.
@@ -42,7 +44,7 @@ impl Report {
 
 /// Where an end stands, and what it shares with its peer for comparison.
 pub(super) struct App<C> {
-    pub(super) channel: Option<C>,
+    channel: Option<C>,
     place: Place,
     plan: SidePlan,
     content: Content,
@@ -109,18 +111,25 @@ impl<C: Channel> App<C> {
         }
     }
 
+    /// Its end of the flow.
+    pub(super) fn accept(&mut self, channel: C) {
+        self.report.borrow_mut().has_opened = true;
+        self.channel = Some(channel);
+    }
+
+    pub(super) fn has_opened(&self) -> bool {
+        self.report.borrow().has_opened
+    }
+
     /// What the application does in its host's turn. Returns whether it did anything.
     pub(super) fn turn(&mut self) -> bool {
         let Some(channel) = self.channel.take() else { return false };
         let mut moved = self.receive(&channel);
-        if self.report.borrow().failed.is_none()
-            && let Some(Some(error)) = channel.ended()
-            && self.may_read()
-        {
-            self.fail(error);
-        }
-        if self.report.borrow().failed.is_none() {
-            moved |= self.act(&channel);
+        let has_failed = self.report.borrow().failed.is_some();
+        match channel.ended() {
+            _ if has_failed => {}
+            Some(Some(error)) if self.may_read() => self.fail(error),
+            _ => moved |= self.act(&channel),
         }
         let mut report = self.report.borrow_mut();
         let has_sent_all = self.step >= self.plan.ops.len() && report.has_finished;

@@ -30,7 +30,8 @@ pub enum Law {
     TrueRoundTrips,
     /// The first flight stays within the initial window.
     InitialWindow,
-    /// The congestion window is reduced at most once a round trip, and new data stays within it.
+    /// The congestion window is reduced once for each window of data that lost something, and for a repetition that was lost
+    /// too (RFC 5681 4.3): never three times within a round trip.
     OneReduction,
     /// After everything is over nothing is left: no flow, remnant, buffer, frame, timer.
     Cleanliness,

@@ -30,47 +30,52 @@ pub(super) struct Witness {
     digest: u64,
     /// Packets sent by each side, without those for neighbours.
     pub(super) packets: [u64; 2],
+    /// Packets that came from nowhere.
+    pub(super) injected: u64,
     /// Faults that struck, and the latest effect of one.
     pub(super) strikes: u64,
     pub(super) troubled_at: Instant,
-    /// The longest that a packet took, each way, nanoseconds.
-    pub(super) slowest_ns: [u64; 2],
+    /// What may be sent before the first answer.
+    pub(super) initial_window_bytes: u64,
     pub(super) silence: [Silence; 2],
     /// Packets that somebody changed on the way: who sent them, when they arrive, and as what.
     pub(super) tampered: Vec<(Side, Instant, Vec<u8>)>,
     /// A host may be kept from reading its clock and its mail: what it measures says nothing of the network.
     held_up: bool,
+    /// The law that is broken where strangers keep a flow from its end.
+    strangers_law: Option<Law>,
+    /// Somebody changes packets so that nobody can notice: what arrives may be anything.
+    has_enemy: bool,
     /// Flows of each side, in the order of their opening.
     pub(super) flows: [Vec<(FlowRef, FlowWatch)>; 2],
 }
 
 impl Witness {
-    pub(super) fn new(promises: &Promises, rtt_min_ns: u64, oracle: Option<Box<dyn Oracle>>, records: bool) -> Self {
+    pub(super) fn new(
+        promises: &Promises,
+        scenario: &Scenario,
+        oracle: Option<Box<dyn Oracle>>,
+        records: bool,
+    ) -> Self {
         Self {
             promises: promises.clone(),
-            rtt_min_ns,
+            rtt_min_ns: 2 * scenario.link.delay.as_nanos() as u64,
             broken: None,
             recording: records.then(Recording::default),
             oracle,
             digest: 0,
             packets: [0; 2],
+            injected: 0,
             strikes: 0,
             troubled_at: Instant::ZERO,
-            slowest_ns: [rtt_min_ns / 2; 2],
+            initial_window_bytes: initial_window_bytes(scenario.link.mtu),
             silence: Default::default(),
             tampered: Vec::new(),
-            held_up: false,
+            held_up: scenario.faults.iter().any(holds_up),
+            strangers_law: scenario.faults.iter().find_map(strangers_law),
+            has_enemy: scenario.has_an_enemy_on_the_way(),
             flows: Default::default(),
         }
-    }
-
-    /// Notes whether the scenario holds hosts up.
-    pub(super) fn expect_hold_ups(&mut self, scenario: &Scenario) {
-        self.held_up = scenario.faults.iter().any(|fault| match fault {
-            Fault::Spell { trouble, .. } => matches!(trouble, Trouble::Stall(_) | Trouble::Starve(_)),
-            Fault::Clock { .. } | Fault::Forged { .. } | Fault::Flood { .. } => true,
-            Fault::Packet { mishap, .. } => matches!(mishap, Mishap::Tamper { .. }),
-        });
     }
 
     pub(super) fn is_held_up(&self) -> bool {
@@ -79,7 +84,12 @@ impl Witness {
 
     /// A law was broken; the first counts.
     pub(super) fn accuse(&mut self, now: Instant, law: Law, what: impl FnOnce() -> String) {
-        if self.broken.is_none() {
+        let holds_against_enemies = matches!(
+            law,
+            Law::BoundedMemory | Law::Cleanliness | Law::NoSpin | Law::NoPanic | Law::Frugality | Law::Patience
+        );
+        if self.broken.is_none() && (!self.has_enemy || holds_against_enemies) {
+            let law = self.strangers_law.filter(|_| matches!(law, Law::Progress | Law::NoFalseAlarm)).unwrap_or(law);
             self.broken = Some(Broken { law, message: format!("at {now}: {}", what()) });
         }
     }
@@ -133,10 +143,6 @@ impl Witness {
         } else if last.is_none() {
             self.troubled_at = self.troubled_at.max(now);
         }
-        if let Some(last) = last {
-            let slowest = &mut self.slowest_ns[from.index()];
-            *slowest = (*slowest).max(last.since(now).as_nanos() as u64);
-        }
         self.digest = digest(self.digest, from, now, bytes);
         if number.is_some() {
             self.packets[from.index()] += 1;
@@ -160,7 +166,8 @@ impl Witness {
 
     /// A packet that nobody on the link sent is on its way to `to`.
     pub(super) fn on_injected(&mut self, to: Side, at: Instant, bytes: &[u8], what: &str) {
-        self.trouble(at);
+        self.injected += 1;
+        self.troubled_at = self.troubled_at.max(at);
         self.record(|recording| {
             recording.packets.push(PacketRecord {
                 number: None,
@@ -265,6 +272,29 @@ fn happening(event: &Event<'_>) -> Option<Happening> {
         Event::Dropped { reason } => Happening::Dropped { reason: reason.to_owned() },
         _ => return None,
     })
+}
+
+/// Whether a fault keeps a host from its clock or its mail: what it measures then says nothing of the network.
+fn holds_up(fault: &Fault) -> bool {
+    match fault {
+        Fault::Spell { trouble, .. } => matches!(trouble, Trouble::Stall(_) | Trouble::Starve(_)),
+        Fault::Clock { .. } | Fault::Forged { .. } | Fault::Flood { .. } => true,
+        Fault::Packet { mishap, .. } => matches!(mishap, Mishap::Tamper { .. }),
+    }
+}
+
+fn strangers_law(fault: &Fault) -> Option<Law> {
+    match fault {
+        Fault::Forged { .. } => Some(Law::StrangersArePowerless),
+        Fault::Flood { .. } => Some(Law::FloodsAreBounded),
+        Fault::Packet { .. } | Fault::Spell { .. } | Fault::Clock { .. } => None,
+    }
+}
+
+/// RFC 6928: min(10 segments, max(2 segments, 14,600 bytes)), with a segment as large as a packet.
+fn initial_window_bytes(mtu: u32) -> u64 {
+    let mtu = u64::from(mtu);
+    (10 * mtu).min((2 * mtu).max(15_000))
 }
 
 /// Order matters, so this is no sum.

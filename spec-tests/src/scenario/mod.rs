@@ -120,6 +120,12 @@ impl Scenario {
         self.silent_until(promises).is_some()
     }
 
+    /// Whether strangers send to the hosts.
+    #[must_use]
+    pub fn has_strangers(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault, Fault::Forged { .. } | Fault::Flood { .. }))
+    }
+
     /// Whether somebody on the way changes packets so that nobody can notice: then much may happen to the flow itself.
     #[must_use]
     pub fn has_an_enemy_on_the_way(&self) -> bool {
