@@ -21,8 +21,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use burstlane::time::Instant;
+
 use crate::recording::Recording;
 use crate::scenario::Scenario;
+use crate::scenario::text::{ScenarioError, units};
 
 /// A law was broken, and this is the run in which it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +79,14 @@ pub struct Verdict<'a> {
     pub message: &'a str,
 }
 
+impl Verdict<'_> {
+    /// When, if the message says it as the judge's do: `at 0.070062400s: ...`.
+    fn at(&self) -> Option<Instant> {
+        let (time, _) = self.message.strip_prefix("at ")?.split_once(':')?;
+        Some(Instant::ZERO + units::duration(time)?)
+    }
+}
+
 /// The files that a run left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -94,13 +105,26 @@ impl Report<'_> {
     /// # Errors
     /// Those of the file system.
     pub fn write(&self, folder: &Path) -> io::Result<Paths> {
+        let scenario = self.write_scenario(folder)?;
+        let (capture, page_path) = (scenario.with_extension("pcapng"), scenario.with_extension("html"));
+        fs::write(&capture, write_capture(self.recording, self.name_packet, Vec::new())?)?;
+        fs::write(&page_path, page(self, &format!("burstlane sim replay {}", scenario.display())))?;
+        Ok(Paths { scenario, capture, page: page_path })
+    }
+
+    /// Writes the scenario alone: what is kept of a failure in a repository. A file that says the same already stays as
+    /// it is, with what a person wrote into it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_scenario(&self, folder: &Path) -> io::Result<PathBuf> {
         fs::create_dir_all(folder)?;
-        let path = |extension: &str| folder.join(format!("{}.{extension}", self.name()));
-        let paths = Paths { scenario: path("scenario"), capture: path("pcapng"), page: path("html") };
-        fs::write(&paths.scenario, self.scenario_file())?;
-        fs::write(&paths.capture, write_capture(self.recording, self.name_packet, Vec::new())?)?;
-        fs::write(&paths.page, page(self, &format!("burstlane sim replay {}", paths.scenario.display())))?;
-        Ok(paths)
+        let path = folder.join(format!("{}.scenario", self.name()));
+        let is_there = fs::read_to_string(&path).is_ok_and(|text| text.parse().as_ref() == Ok(self.scenario));
+        if !is_there {
+            fs::write(&path, self.scenario_file())?;
+        }
+        Ok(path)
     }
 
     /// `<transport>-<law>-<hash of the scenario>`; without a broken law `run` stands in its place.
@@ -121,6 +145,28 @@ impl Report<'_> {
         }
         text + &self.scenario.to_string()
     }
+}
+
+/// The scenarios that were kept in a folder, in the order of their names; none if there is no such folder. Other files
+/// are passed over.
+///
+/// # Errors
+/// Those of the file system, and a file that is no scenario, by name.
+pub fn kept_scenarios(folder: &Path) -> io::Result<Vec<(PathBuf, Scenario)>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "scenario"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let wrong = |error: ScenarioError| io::Error::other(format!("{}: {error}", path.display()));
+        let scenario = fs::read_to_string(&path)?.parse().map_err(wrong)?;
+        Ok((path, scenario))
+    };
+    paths.into_iter().map(read).collect()
 }
 
 /// As part of a file's name: small letters, digits, hyphens.

@@ -3,7 +3,7 @@ use burstlane_sim::Damage;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Failure, Report, page};
+use super::{Failure, Report, kept_scenarios, page};
 use crate::packets::{ACK, SYN, Tcp4};
 use crate::recording::{EventRecord, Happening, PacketRecord, Recording};
 use crate::scenario::{Fault, Scenario, Side, Span, Trouble};
@@ -184,7 +184,27 @@ fn a_failure_leaves_a_scenario_a_capture_and_a_page() {
     // Found again: the same files, byte for byte.
     assert_eq!(failure.write(paths.scenario.parent().unwrap()).unwrap(), paths);
     assert_eq!(std::fs::read(&paths.capture).unwrap(), capture);
+    // What a person adds stays, and what is kept is read back.
+    std::fs::write(&paths.scenario, format!("# why\n{text}")).unwrap();
+    let kept = &paths.scenario.parent().unwrap().to_owned();
+    assert_eq!(failure.report().write_scenario(kept).unwrap(), paths.scenario);
+    assert!(std::fs::read_to_string(&paths.scenario).unwrap().starts_with("# why\n"));
+    assert_eq!(kept_scenarios(kept).unwrap(), [(paths.scenario, failure.scenario)]);
+    std::fs::write(kept.join("b.scenario"), "nonsense").unwrap();
+    assert!(kept_scenarios(kept).unwrap_err().to_string().contains("b.scenario: line 1, column 1"));
+    assert_eq!(kept_scenarios(&folder.join("nowhere")).unwrap(), []);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_page_shows_where_the_law_was_broken() {
+    let mut failure = failure();
+    let marked = |failure: &Failure| page(&failure.report(), "").contains("here the law was broken");
+    assert!(!marked(&failure), "its message names no time");
+    failure.message = "at 0.000000000s: flow 0, right: a wrong byte".into();
+    assert!(marked(&failure) && is_well_formed(&page(&failure.report(), "")).is_ok());
+    failure.message = format!("at {}: never mind", Instant::NEVER);
+    assert!(!marked(&failure));
 }
 
 #[test]

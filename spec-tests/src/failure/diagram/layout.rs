@@ -27,6 +27,8 @@ pub(super) struct Layout {
     pub(super) bands: Vec<Band>,
     pub(super) strips: Vec<Strip>,
     pub(super) windows: [Option<WindowCurve>; 2],
+    /// Where the law was broken.
+    pub(super) verdict: Option<f64>,
     pub(super) omitted_packets: usize,
     pub(super) omitted_notes: usize,
 }
@@ -83,12 +85,13 @@ impl Layout {
         let mut arrows = arrows(report, &selection);
         let flights = selection.packets.iter().filter_map(|(_, p)| Some(p.arrivals.first()?.0.since(p.sent_at)));
         let mut page = Cursor::new(Pace::of(flights.collect()));
-        let items = items(report.scenario, &selection, &notes);
+        let items = items(report, &selection, &notes);
         for same_time in items.chunk_by(|a, b| a.at == b.at) {
             page.move_on(same_time[0].at, &selection);
             for item in same_time {
                 match item.what {
                     What::Trouble => page.take_wire(),
+                    What::Verdict => page.verdict = Some(page.take_verdict()),
                     What::Arrival(packet, damage) => {
                         let arrow = &mut arrows[packet];
                         arrow.arrivals.push((page.take_lane(arrow.from.other()).max(arrow.y), damage));
@@ -113,6 +116,7 @@ impl Layout {
             notes: page.note_heights.into_iter().zip(notes).collect(),
             scale: page.scale,
             strips: page.strips,
+            verdict: page.verdict,
             arrows,
             bands,
             windows,
@@ -137,11 +141,12 @@ enum What {
     Arrival(usize, Damage),
     Note(usize),
     Sending(usize),
+    Verdict,
 }
 
 /// All that is drawn, by time; of one instant first what comes, then what is told, then what is sent, unless it comes in
 /// the instant of its sending.
-fn items(scenario: &Scenario, selection: &Selection<'_>, notes: &[Note]) -> Vec<Item> {
+fn items(report: &Report<'_>, selection: &Selection<'_>, notes: &[Note]) -> Vec<Item> {
     let mut items: Vec<(u8, Item)> = Vec::new();
     let mut push = |rank, at, what| items.push((rank, Item { at, what }));
     for (i, (_, packet)) in selection.packets.iter().enumerate() {
@@ -151,9 +156,12 @@ fn items(scenario: &Scenario, selection: &Selection<'_>, notes: &[Note]) -> Vec<
         }
     }
     notes.iter().enumerate().for_each(|(i, note)| push(2, note.at, What::Note(i)));
+    let is_hidden = |at| selection.omission.is_some_and(|gap| gap.after < at && at < gap.until);
+    if let Some(at) = report.broken.and_then(|broken| broken.at()).filter(|at| !is_hidden(*at)) {
+        items.push((5, Item { at, what: What::Verdict }));
+    }
     let last = items.iter().map(|(_, item)| item.at).max().unwrap_or(Instant::ZERO);
-    for (span, trouble) in spells(scenario).filter(|(span, _)| span.starts_at() <= last) {
-        let is_hidden = |at| selection.omission.is_some_and(|gap| gap.after < at && at < gap.until);
+    for (span, trouble) in spells(report.scenario).filter(|(span, _)| span.starts_at() <= last) {
         if !matches!(trouble, Trouble::Stall(_) | Trouble::Starve(_)) && !is_hidden(span.starts_at()) {
             items.push((0, Item { at: span.starts_at(), what: What::Trouble }));
         }
@@ -168,6 +176,7 @@ struct Cursor {
     scale: TimeScale,
     strips: Vec<Strip>,
     note_heights: Vec<f64>,
+    verdict: Option<f64>,
     now: Option<Instant>,
     /// Where the present instant begins.
     top: f64,
@@ -187,6 +196,7 @@ impl Cursor {
             scale: TimeScale::default(),
             strips: Vec::new(),
             note_heights: Vec::new(),
+            verdict: None,
             now: None,
             top: HEAD,
             lowest: HEAD,
@@ -245,6 +255,15 @@ impl Cursor {
         let y = self.labels.iter().fold(self.top, |y, (taken, _)| y.max(taken + LABEL_ROW));
         self.labels = [(y + LABEL_ROW * 0.5, LANES[1] - LANES[0]); 2];
         self.reach(y + LABEL_ROW * 0.5);
+    }
+
+    /// A line across everything, below all that led to it.
+    fn take_verdict(&mut self) -> f64 {
+        let y = self.lowest.max(self.crosses) + VERDICT_ROW;
+        self.labels = [(y + LABEL_ROW * 0.5, LANES[1] - LANES[0]); 2];
+        self.notes = [y + NOTE_ROW * 0.5; 2];
+        self.reach(y + VERDICT_ROW * 0.5);
+        y
     }
 
     fn take_note(&mut self, note: &Note) -> f64 {
@@ -363,6 +382,7 @@ const NOTES_WIDTH: f64 = LANES[0] - LANE_GAP - WINDOW - LANE_GAP - TIME_END - 6.
 const LABEL_ROW: f64 = 16.5;
 const NOTE_ROW: f64 = 15.0;
 const HEAD_ROW: f64 = 7.0;
+const VERDICT_ROW: f64 = 20.0;
 const AFTER_HEAD: f64 = 12.0;
 const SILENCE_HEIGHT: f64 = 24.0;
 const OMISSION_HEIGHT: f64 = 40.0;

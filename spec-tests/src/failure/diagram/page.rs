@@ -74,6 +74,9 @@ fn put_header(html: &mut String, report: &Report<'_>, command: &str, layout: &La
             escape(&scenario),
         ),
     );
+    if layout.verdict.is_some() {
+        html.push_str("<p><a href=\"#broken\">to where it was broken</a></p>\n");
+    }
     for line in omissions(report.recording, layout) {
         put(html, format_args!("<p>{line}</p>\n"));
     }

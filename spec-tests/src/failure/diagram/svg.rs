@@ -39,6 +39,9 @@ pub(super) fn draw(layout: &Layout) -> String {
     for (y, note) in &layout.notes {
         draw_note(&mut svg, *y, note, layout.windows[note.side.index()].is_some());
     }
+    if let Some(y) = layout.verdict {
+        draw_verdict(&mut svg, y);
+    }
     svg.push_str("</svg>\n");
     svg
 }
@@ -123,6 +126,21 @@ fn draw_strip(svg: &mut String, strip: &Strip) {
             middle = (LANES[0] + LANES[1]) / 2.0,
             baseline = top + height / 2.0 + 4.0,
             text = escape(&strip.text),
+        ),
+    );
+}
+
+fn draw_verdict(svg: &mut String, y: f64) {
+    let (left, right, middle) = (TIME_END - 70.0, WIDTH - TIME_END + 70.0, (LANES[0] + LANES[1]) / 2.0);
+    put(
+        svg,
+        format_args!(
+            "<g id=\"broken\" class=\"verdict\"><path d=\"M{left} {y:.1}H{right}\"/>\
+             <rect x=\"{:.1}\" y=\"{:.1}\" width=\"190\" height=\"20\" rx=\"10\"/>\
+             <text x=\"{middle}\" y=\"{:.1}\" text-anchor=\"middle\">here the law was broken</text></g>\n",
+            middle - 95.0,
+            y - 10.0,
+            y + 4.0,
         ),
     );
 }
