@@ -107,7 +107,7 @@ impl Report<'_> {
     pub fn write(&self, folder: &Path) -> io::Result<Paths> {
         let scenario = self.write_scenario(folder)?;
         let (capture, page_path) = (scenario.with_extension("pcapng"), scenario.with_extension("html"));
-        fs::write(&capture, write_capture(self.recording, self.name_packet, Vec::new())?)?;
+        write_capture(self.recording, self.name_packet, fs::File::create(&capture)?)?;
         fs::write(&page_path, page(self, &format!("burstlane sim replay {}", scenario.display())))?;
         Ok(Paths { scenario, capture, page: page_path })
     }

@@ -75,7 +75,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
 }
 
 /// A scenario with all kinds of trouble that lasts.
-fn troubled() -> Scenario {
+pub(super) fn troubled() -> Scenario {
     let spell = |from_ms, ms, trouble| Fault::Spell { span: Span { from_ms, ms }, trouble };
     let mut scenario = Scenario::new("tcp", 7);
     scenario.faults = vec![

@@ -14,7 +14,8 @@ use crate::spec::{Cidr, DriverSpec, Url, bytes, duration, probability, rate, sec
 /// Without a command it runs the quickstart: two hosts in memory, no root, no device.
 #[derive(Parser, Debug)]
 #[command(name = "burstlane", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:\n  burstlane\n  burstlane lab -- curl -sS http://10.77.0.2/\n  burstlane doctor")]
+#[command(after_help = "Examples:\n  burstlane\n  burstlane lab -- curl -sS http://10.77.0.2/\n  \
+    burstlane sim run --transport tcp --loss 2% --open\n  burstlane doctor")]
 pub struct Cli {
     /// What to do; the quickstart if absent.
     #[command(subcommand)]

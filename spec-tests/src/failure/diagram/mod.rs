@@ -8,6 +8,8 @@ mod page;
 mod scale;
 mod select;
 mod svg;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use page::page;

@@ -63,7 +63,15 @@ fn put_header(html: &mut String, report: &Report<'_>, command: &str, layout: &La
         put(html, format_args!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value)));
     }
     html.push_str("</dl>\n");
-    put(html, format_args!("<p class=\"again-line\">run it again <code>{}</code></p>\n", escape(command)));
+    let link = if layout.verdict.is_some() { "<a href=\"#broken\">to where it was broken</a>" } else { "" };
+    put(
+        html,
+        format_args!(
+            "<p class=\"again-line\">run it again <code>{}</code>{link}</p>
+",
+            escape(command)
+        ),
+    );
     let scenario = report.scenario.to_string();
     let is_open = if scenario.lines().count() <= OPEN_LINES_MAX { " open" } else { "" };
     put(
@@ -74,9 +82,6 @@ fn put_header(html: &mut String, report: &Report<'_>, command: &str, layout: &La
             escape(&scenario),
         ),
     );
-    if layout.verdict.is_some() {
-        html.push_str("<p><a href=\"#broken\">to where it was broken</a></p>\n");
-    }
     for line in omissions(report.recording, layout) {
         put(html, format_args!("<p>{line}</p>\n"));
     }
