@@ -11,12 +11,15 @@ use burstlane_tcp::Tcp;
 use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
 
-/// TCP with its defaults.
+/// TCP with its defaults. In half of the runs its sequence numbers are about to wrap.
 #[must_use]
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
-    Subject::new(burstlane_tcp::Config::default(), promises)
+    Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
+        let before_the_wrap = (scenario.seed >> 1) % 20_000;
+        config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
+    })
 }
 
 /// RUDP with its defaults.
