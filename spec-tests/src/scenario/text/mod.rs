@@ -1,5 +1,5 @@
 //! Scenarios as text that a person reads and edits: one thing a line, words and units, `#` before a comment, what is left
-//! out as [`Scenario::new`] makes it. What is written is read back exactly.
+//! out as [`Scenario::new`](crate::Scenario::new) makes it. What is written is read back exactly.
 //!
 //! ```text
 //! burstlane scenario 1
