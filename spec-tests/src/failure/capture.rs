@@ -8,7 +8,7 @@ use burstlane::time::Instant;
 use burstlane_sim::Damage;
 
 use super::decode::flow_of;
-use super::label::{Labeller, NamePacket};
+use super::label::NamePacket;
 use super::state::States;
 use super::words;
 use crate::recording::{PacketRecord, Recording};
@@ -23,14 +23,11 @@ pub fn write_capture<W: Write>(recording: &Recording, name_packet: Option<NamePa
     for side in Side::BOTH {
         capture.add_interface(&side.to_string())?;
     }
-    let mut labeller = Labeller::new(name_packet);
     let labels: Vec<String> = recording
         .packets
         .iter()
-        .map(|packet| {
-            let label = labeller.label(&packet.bytes);
-            format!("{}: {} {}", words::packet(packet), label.name, label.detail)
-        })
+        .zip(words::labels(&recording.packets, name_packet))
+        .map(|(packet, label)| format!("{}: {} {}", words::packet(packet), label.name, label.detail))
         .collect();
     // What a host knew when a packet came does not yet hold what it learned from it; when it sends, it does.
     let [mut before, mut after] = [(); 2].map(|()| States::new(&recording.events));

@@ -62,6 +62,12 @@ struct Sent {
     window_scale: Option<u8>,
 }
 
+/// What a labeller remembers of a packet.
+enum News {
+    Sent(Direction, Sent),
+    Said((Direction, String)),
+}
+
 impl Label {
     /// A label.
     #[must_use]
@@ -79,19 +85,40 @@ impl Labeller {
 
     /// The label of the packet that is sent next.
     pub fn label(&mut self, frame: &[u8]) -> Label {
+        let (label, news) = self.read(frame);
+        match news {
+            Some(News::Sent(direction, sent)) => drop(self.directions.insert(direction, sent)),
+            Some(News::Said(what)) => drop(self.said.insert(what)),
+            None => {}
+        }
+        label
+    }
+
+    /// The label of a packet that somebody else slipped in: what is sent later is not counted from its numbers.
+    #[must_use]
+    pub fn label_of_stranger(&self, frame: &[u8]) -> Label {
+        self.read(frame).0
+    }
+
+    /// The label, and what is to be remembered.
+    fn read(&self, frame: &[u8]) -> (Label, Option<News>) {
         let packet = decode(frame);
         let [source, destination] = packet.addresses.map_or([IpAddr::from([0; 4]); 2], |(a, b)| [a, b]);
+        let direction = |ports: [u16; 2]| [(source, ports[0]), (destination, ports[1])];
         if let Some(mut label) = self.own_name(&packet.body) {
             let ports = if let Body::Udp { ports, .. } = packet.body { ports } else { [0; 2] };
-            let said = ([(source, ports[0]), (destination, ports[1])], format!("{} {}", label.name, label.detail));
+            let said = (direction(ports), format!("{} {}", label.name, label.detail));
             let may_repeat = matches!(label.role, Role::Control | Role::Data);
-            if may_repeat && !self.said.insert(said) {
+            if may_repeat && self.said.contains(&said) {
                 label.role = Role::Again;
             }
-            return label;
+            return (label, may_repeat.then_some(News::Said(said)));
         }
-        match packet.body {
-            Body::Tcp(tcp) => self.tcp(&tcp, [(source, tcp.ports[0]), (destination, tcp.ports[1])]),
+        let label = match packet.body {
+            Body::Tcp(tcp) => {
+                let (label, sent) = self.tcp(&tcp, direction(tcp.ports));
+                return (label, Some(News::Sent(direction(tcp.ports), sent)));
+            }
             Body::Udp { ports, payload } => Label::new(
                 Role::Data,
                 "UDP",
@@ -107,7 +134,8 @@ impl Labeller {
                 Label::new(Role::Other, format!("protocol {protocol}"), format!("({}) {}", payload.len(), hex(payload)))
             }
             Body::Malformed => Label::new(Role::Other, "malformed", format!("({})", frame.len())),
-        }
+        };
+        (label, None)
     }
 
     fn own_name(&self, body: &Body<'_>) -> Option<Label> {
@@ -119,7 +147,8 @@ impl Labeller {
         }
     }
 
-    fn tcp(&mut self, tcp: &Tcp, direction: Direction) -> Label {
+    /// The label of a segment, and what its direction has sent with it.
+    fn tcp(&self, tcp: &Tcp, direction: Direction) -> (Label, Sent) {
         let [from, to] = direction;
         let is_syn = tcp.has(Tcp::SYN);
         let known = self.directions.get(&direction).copied();
@@ -139,7 +168,6 @@ impl Labeller {
         if end.wrapping_sub(sent.end) as i32 > 0 {
             sent.end = end;
         }
-        self.directions.insert(direction, sent);
 
         let mut parts = Vec::new();
         match tcp.payload_bytes {
@@ -160,7 +188,7 @@ impl Labeller {
             let word = if i == 0 { "sack " } else { "" };
             parts.push(format!("{word}{}:{}", left.wrapping_sub(base), right.wrapping_sub(base)));
         }
-        Label::new(role(tcp, is_again), flags(tcp.flags), parts.join(" "))
+        (Label::new(role(tcp, is_again), flags(tcp.flags), parts.join(" ")), sent)
     }
 }
 
@@ -261,14 +289,25 @@ mod tests {
     }
 
     #[test]
+    fn a_strangers_numbers_do_not_count() {
+        let mut labeller = Labeller::default();
+        labeller.label(&segment(1, 1000, 0, SYN, 0));
+        assert_eq!(labeller.label_of_stranger(&segment(1, 77, 0, SYN, 0)).detail, "0 win 500");
+        assert_eq!(labeller.label(&segment(1, 1001, 0, ACK, 5)).detail, "1:6 (5) ack 0 win 500");
+    }
+
+    #[test]
     fn windows_count_as_they_were_scaled() {
         let tcp = |flags: u8| Tcp { flags, window: 500, window_scale: Some(3), ..Tcp::default() };
         let (left, right) = ((IpAddr::from([10, 0, 0, 1]), 1), (IpAddr::from([10, 0, 0, 2]), 2));
         let mut labeller = Labeller::default();
-        assert!(labeller.tcp(&tcp(SYN), [left, right]).detail.contains("win 500"));
-        assert!(labeller.tcp(&tcp(SYN | ACK), [right, left]).detail.contains("win 500"));
+        for (tcp, direction) in [(tcp(SYN), [left, right]), (tcp(SYN | ACK), [right, left])] {
+            let (label, sent) = labeller.tcp(&tcp, direction);
+            assert!(label.detail.contains("win 500"), "{label:?}");
+            labeller.directions.insert(direction, sent);
+        }
         let plain = Tcp { window_scale: None, ..tcp(ACK) };
-        assert!(labeller.tcp(&plain, [left, right]).detail.contains("win 4000"));
+        assert!(labeller.tcp(&plain, [left, right]).0.detail.contains("win 4000"));
     }
 
     #[test]

@@ -4,14 +4,32 @@ use std::time::Duration;
 
 use burstlane_sim::Damage;
 
+use super::label::{Label, Labeller, NamePacket};
+use crate::link::is_neighbour_traffic;
 use crate::recording::PacketRecord;
 
 /// `left 7`, or `left, unnumbered`: how faults name it.
 pub(super) fn packet(packet: &PacketRecord) -> String {
     match packet.number {
         Some(number) => format!("{} packet {number}", packet.from),
+        None if is_strangers(packet) => format!("to {}, from a stranger", packet.from.other()),
         None => format!("{}, unnumbered", packet.from),
     }
+}
+
+/// Whether neither host sent it: it has no number, and is no question for a neighbour, which has none either.
+pub(super) fn is_strangers(packet: &PacketRecord) -> bool {
+    packet.number.is_none() && !is_neighbour_traffic(&packet.bytes)
+}
+
+/// The labels of all packets, in their order.
+pub(super) fn labels(packets: &[PacketRecord], name_packet: Option<NamePacket>) -> Vec<Label> {
+    let mut labeller = Labeller::new(name_packet);
+    let mut label = |packet: &PacketRecord| match is_strangers(packet) {
+        true => labeller.label_of_stranger(&packet.bytes),
+        false => labeller.label(&packet.bytes),
+    };
+    packets.iter().map(&mut label).collect()
 }
 
 /// What happened to it on its way.

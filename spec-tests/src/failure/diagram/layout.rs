@@ -11,7 +11,7 @@ use super::window::WindowCurve;
 use super::{LABEL_GAP, LABEL_LETTER, LANE_GAP, LANES, TIME_END, WINDOW};
 use crate::failure::Report;
 use crate::failure::decode::flow_of;
-use crate::failure::label::{Label, Labeller, Role};
+use crate::failure::label::{Label, Role};
 use crate::failure::words;
 use crate::recording::PacketRecord;
 use crate::scenario::{Fault, Scenario, Side, Span, Trouble};
@@ -37,6 +37,8 @@ pub(super) struct Layout {
 #[derive(Debug)]
 pub(super) struct Arrow {
     pub(super) from: Side,
+    /// Neither host sent it.
+    pub(super) is_strangers: bool,
     pub(super) y: f64,
     /// Heights of its arrivals; none if it was lost.
     pub(super) arrivals: Vec<(f64, Damage)>,
@@ -296,8 +298,7 @@ impl ArrowText {
 
 /// The arrows, not yet placed. Labels are made from all packets, drawn or not: their numbers depend on what came before.
 fn arrows(report: &Report<'_>, selection: &Selection<'_>) -> Vec<Arrow> {
-    let mut labeller = Labeller::new(report.name_packet);
-    let labels: Vec<Label> = report.recording.packets.iter().map(|packet| labeller.label(&packet.bytes)).collect();
+    let labels = words::labels(&report.recording.packets, report.name_packet);
     let flows = report.scenario.flows.len();
     let flow_of = |packet: &PacketRecord| flow_of(packet.from, &packet.bytes).filter(|flow| flows > 1 && *flow < flows);
     selection.packets.iter().map(|(i, packet)| arrow(packet, labels[*i].clone(), flow_of(packet))).collect()
@@ -329,7 +330,8 @@ fn arrow(packet: &PacketRecord, label: Label, flow: Option<usize>) -> Arrow {
     let taken = number.len() + name.chars().count() + trouble.chars().count() + 3;
     let detail = clip(&label.detail, LABEL_LETTERS_MAX.saturating_sub(taken));
     let text = ArrowText { number, name, detail, trouble };
-    Arrow { from: packet.from, y: 0.0, arrivals: Vec::new(), text, role: label.role, tooltip }
+    let is_strangers = words::is_strangers(packet);
+    Arrow { from: packet.from, is_strangers, y: 0.0, arrivals: Vec::new(), text, role: label.role, tooltip }
 }
 
 fn spells(scenario: &Scenario) -> impl Iterator<Item = (Span, Trouble)> {

@@ -238,8 +238,13 @@ fn draw_window(svg: &mut String, curve: &WindowCurve, side: Side, layout: &Layou
 /// The way of a packet, once for each arrival, or to where it was lost.
 fn draw_wire(svg: &mut String, index: usize, arrow: &Arrow) {
     let (from, to) = (lane(arrow.from), lane(arrow.from.other()));
+    // A stranger stands somewhere between the two.
+    let from = if arrow.is_strangers { from + (to - from) * STRANGER_AT } else { from };
     let role = role(arrow.role);
     put(svg, format_args!("<g class=\"wire {role}\" data-p=\"{index}\"><title>{}</title>", escape(&arrow.tooltip)));
+    if arrow.is_strangers {
+        put(svg, format_args!("<circle class=\"stranger\" cx=\"{from}\" cy=\"{:.1}\" r=\"4\"/>", arrow.y));
+    }
     if arrow.arrivals.is_empty() {
         let (x, y) = (from + (to - from) * LOST_AT, arrow.y + FLIGHT_HEIGHT * LOST_AT);
         put(
@@ -423,3 +428,5 @@ const TIME_ROW: f64 = 14.0;
 const WINDOW_TEXT_ROW: f64 = 26.0;
 /// The part of their way at which damaged packets are marked.
 const JAG_AT: f64 = 0.8;
+/// The part of the way at which strangers stand.
+const STRANGER_AT: f64 = 0.72;
