@@ -2,8 +2,9 @@
 //! they count. A [`Labeller`] sees the packets in the order of their sending, because that is what the numbers are
 //! relative to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use super::decode::{Body, Tcp, decode};
 
@@ -16,6 +17,9 @@ pub struct Label {
     pub detail: String,
     /// What it is good for.
     pub role: Role,
+    /// What it carries of its direction's stream, from zero: bytes, or messages. What was carried before makes it a
+    /// repetition. Empty if nothing.
+    pub carries: Range<u64>,
 }
 
 /// What a packet is good for: pictures give each its colour.
@@ -36,8 +40,7 @@ pub enum Role {
 }
 
 /// Names the packets of a protocol of one's own: the IP protocol number, and what stands behind the IP header, or behind
-/// UDP's if it is 17. `None` leaves the packet to the labeller. A label that says what was said before is drawn as a
-/// repetition, so it should hold what tells packets apart.
+/// UDP's if it is 17. `None` leaves the packet to the labeller, and so does whether it was sent before.
 pub type NamePacket = fn(protocol: u8, packet: &[u8]) -> Option<Label>;
 
 /// Labels packets in the order of their sending.
@@ -45,8 +48,8 @@ pub type NamePacket = fn(protocol: u8, packet: &[u8]) -> Option<Label>;
 pub struct Labeller {
     name_packet: Option<NamePacket>,
     directions: BTreeMap<Direction, Sent>,
-    /// What was sent under a name of the protocol's own: what is said again is sent again.
-    said: BTreeSet<(Direction, String)>,
+    /// How far the streams of protocols that name their packets came.
+    carried: BTreeMap<Direction, u64>,
 }
 
 /// Who sends to whom.
@@ -65,14 +68,20 @@ struct Sent {
 /// What a labeller remembers of a packet.
 enum News {
     Sent(Direction, Sent),
-    Said((Direction, String)),
+    Carried(Direction, u64),
 }
 
 impl Label {
     /// A label.
     #[must_use]
     pub fn new(role: Role, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), detail: detail.into(), role }
+        Self { name: name.into(), detail: detail.into(), role, carries: 0..0 }
+    }
+
+    /// The same of a packet that carries this part of its direction's stream.
+    #[must_use]
+    pub fn carrying(self, carries: Range<u64>) -> Self {
+        Self { carries, ..self }
     }
 }
 
@@ -80,7 +89,7 @@ impl Labeller {
     /// One that asks `name_packet` first.
     #[must_use]
     pub const fn new(name_packet: Option<NamePacket>) -> Self {
-        Self { name_packet, directions: BTreeMap::new(), said: BTreeSet::new() }
+        Self { name_packet, directions: BTreeMap::new(), carried: BTreeMap::new() }
     }
 
     /// The label of the packet that is sent next.
@@ -88,7 +97,7 @@ impl Labeller {
         let (label, news) = self.read(frame);
         match news {
             Some(News::Sent(direction, sent)) => drop(self.directions.insert(direction, sent)),
-            Some(News::Said(what)) => drop(self.said.insert(what)),
+            Some(News::Carried(direction, end)) => drop(self.carried.insert(direction, end)),
             None => {}
         }
         label
@@ -107,12 +116,12 @@ impl Labeller {
         let direction = |ports: [u16; 2]| [(source, ports[0]), (destination, ports[1])];
         if let Some(mut label) = self.own_name(&packet.body) {
             let ports = if let Body::Udp { ports, .. } = packet.body { ports } else { [0; 2] };
-            let said = (direction(ports), format!("{} {}", label.name, label.detail));
-            let may_repeat = matches!(label.role, Role::Control | Role::Data);
-            if may_repeat && self.said.contains(&said) {
+            let before = self.carried.get(&direction(ports)).copied().unwrap_or(0);
+            if !label.carries.is_empty() && label.carries.start < before {
                 label.role = Role::Again;
             }
-            return (label, may_repeat.then_some(News::Said(said)));
+            let end = before.max(label.carries.end);
+            return (label, Some(News::Carried(direction(ports), end)));
         }
         let label = match packet.body {
             Body::Tcp(tcp) => {
@@ -270,7 +279,7 @@ mod tests {
         let isn = u32::MAX - 10;
         let mut labeller = Labeller::default();
         let mut read = |frame: &[u8]| {
-            let Label { name, detail, role } = labeller.label(frame);
+            let Label { name, detail, role, .. } = labeller.label(frame);
             (format!("{name} {detail}"), role)
         };
         let after = isn.wrapping_add(1);
@@ -315,9 +324,10 @@ mod tests {
         let frame = udp4_frame(1, 2, [5, 6], b"hello world");
         assert_eq!(Labeller::default().label(&frame).detail, "5 > 6 (11) 68656c6c6f20776f…");
         let mut named = Labeller::new(Some(|protocol, packet| {
-            (protocol == 17 && packet.starts_with(b"hello")).then(|| Label::new(Role::Control, "HELLO", "world"))
+            let is_ours = protocol == 17 && packet.starts_with(b"hello");
+            is_ours.then(|| Label::new(Role::Control, "HELLO", "world").carrying(0..1))
         }));
-        assert_eq!(named.label(&frame), Label::new(Role::Control, "HELLO", "world"));
+        assert_eq!(named.label(&frame), Label::new(Role::Control, "HELLO", "world").carrying(0..1));
         assert_eq!(named.label(&frame).role, Role::Again);
         assert_eq!(named.label(&udp4_frame(1, 2, [5, 6], b"bye")).name, "UDP");
     }

@@ -154,6 +154,8 @@ fn put_legend(html: &mut String) {
          <li><svg viewBox=\"0 0 26 12\"><g class=\"wire data\"><path class=\"copy\" d=\"M0 6H24\"/></g></svg>a copy</li>\n\
          <li><svg viewBox=\"0 0 26 12\"><g class=\"wire data\"><path d=\"M0 6H20\"/><path class=\"point hurt\" \
          d=\"M25 6l-8 -3v6z\"/><path class=\"jag\" d=\"M6 8l5 -9l1 7l6 -2l-6 10l-1 -7z\"/></g></svg>damaged</li>\n\
+         <li><svg viewBox=\"0 0 26 12\"><g class=\"wire other\"><path d=\"M4 6H24\"/><circle class=\"stranger\" cx=\"4\" cy=\"6\" \
+         r=\"4\"/></g></svg>from a stranger</li>\n\
          <li><svg viewBox=\"0 0 26 12\"><g class=\"note\"><path class=\"mark state\" d=\"M13 0.5l5.5 5.5l-5.5 5.5l-5.5 -5.5z\"/>\
          </g></svg>state</li>\n\
          <li><svg viewBox=\"0 0 26 12\"><g class=\"note\"><circle class=\"mark timer\" cx=\"13\" cy=\"6\" r=\"5.5\"/>\

@@ -36,6 +36,7 @@ pub(super) fn draw(layout: &Layout) -> String {
     draw_times(&mut svg, layout.scale.steps());
     layout.arrows.iter().enumerate().for_each(|(i, arrow)| draw_wire(&mut svg, i, arrow));
     layout.arrows.iter().enumerate().for_each(|(i, arrow)| draw_label(&mut svg, i, arrow));
+    layout.arrows.iter().filter(|arrow| arrow.arrivals.is_empty()).for_each(|arrow| draw_cross(&mut svg, arrow));
     for (y, note) in &layout.notes {
         draw_note(&mut svg, *y, note, layout.windows[note.side.index()].is_some());
     }
@@ -246,16 +247,8 @@ fn draw_wire(svg: &mut String, index: usize, arrow: &Arrow) {
         put(svg, format_args!("<circle class=\"stranger\" cx=\"{from}\" cy=\"{:.1}\" r=\"4\"/>", arrow.y));
     }
     if arrow.arrivals.is_empty() {
-        let (x, y) = (from + (to - from) * LOST_AT, arrow.y + FLIGHT_HEIGHT * LOST_AT);
-        put(
-            svg,
-            format_args!(
-                "<path d=\"M{from} {:.1}L{x:.1} {y:.1}\"/><path class=\"cross\" d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\"/>",
-                arrow.y,
-                x - 5.0,
-                y - 5.0,
-            ),
-        );
+        let (x, y) = lost_at(arrow);
+        put(svg, format_args!("<path d=\"M{from} {:.1}L{x:.1} {y:.1}\"/>", arrow.y));
     }
     for (i, (y, damage)) in arrow.arrivals.iter().enumerate() {
         let class = if i > 0 { "copy" } else { "first" };
@@ -263,6 +256,24 @@ fn draw_wire(svg: &mut String, index: usize, arrow: &Arrow) {
         draw_point(svg, (from, arrow.y), (to, *y), *damage);
     }
     svg.push_str("</g>\n");
+}
+
+/// Where a packet was lost. On top of all words: it is what the picture is looked at for.
+fn draw_cross(svg: &mut String, arrow: &Arrow) {
+    let (x, y) = lost_at(arrow);
+    put(
+        svg,
+        format_args!(
+            "<g class=\"wire\"><path class=\"cross\" d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\"/></g>\n",
+            x - 5.0,
+            y - 5.0
+        ),
+    );
+}
+
+fn lost_at(arrow: &Arrow) -> (f64, f64) {
+    let (from, to) = (lane(arrow.from), lane(arrow.from.other()));
+    (from + (to - from) * LOST_AT, arrow.y + FLIGHT_HEIGHT * LOST_AT)
 }
 
 /// The arrowhead, hollow and with a jag in the wire where the packet came damaged.
