@@ -99,16 +99,18 @@ fn read(file: &Path) -> Result<Scenario, Problem> {
     }
     let text = String::from_utf8_lossy(&fs::read(file).map_err(cannot)?).into_owned();
     text.parse().map_err(|error: burstlane_spec::scenario::text::ScenarioError| {
-        let line = text.lines().nth(error.line - 1).unwrap_or_default();
+        let line: String = text.lines().nth(error.line - 1).unwrap_or_default().trim().chars().take(LINE_MAX).collect();
         let mut problem = Problem::new(format!("{} is no scenario", file.display())).cause(&error).status(STATUS_USAGE);
-        if !line.trim().is_empty() {
-            problem = problem.next(format!("mend line {}: {}", error.line, line.trim()));
+        if !line.is_empty() {
+            problem = problem.next(format!("mend line {}: {line}", error.line));
         }
         problem.next("burstlane sim run --transport tcp   (writes a scenario to start from)")
     })
 }
 
 const DEFAULT_DIRECTORY: &str = "burstlane-out";
+/// Characters of a wrong line that are shown.
+const LINE_MAX: usize = 100;
 /// More than any scenario that a person or a property test makes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
