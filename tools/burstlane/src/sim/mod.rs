@@ -2,7 +2,6 @@
 //! reads it from a file; both leave the scenario, a capture and a page with the sequence diagram.
 
 mod browser;
-mod names;
 mod plan;
 mod report;
 
@@ -13,7 +12,7 @@ use std::path::{Path, PathBuf};
 use burstlane_spec::Scenario;
 use burstlane_spec::failure::{Paths, Report, Verdict};
 use burstlane_spec::judge::{Broken, Law, Run, Watch};
-use burstlane_spec_bundled::{NAMES, run_by_name};
+use burstlane_spec_bundled::{NAMES, names, run_by_name};
 
 use crate::cli::{SimArgs, SimCommand, SimFiles};
 use crate::problem::{Problem, STATUS_FAILED, STATUS_USAGE};

@@ -5,7 +5,8 @@ use burstlane::toolkit::{AckBlock, Field, FieldReader, FieldWriter, StreamAt};
 use burstlane_spec::failure::{Label, NamePacket, Role};
 
 /// What names a transport's packets, for those that a UDP header says nothing about.
-pub(super) fn of(transport: &str) -> Option<NamePacket> {
+#[must_use]
+pub fn of(transport: &str) -> Option<NamePacket> {
     match transport {
         "rudp" => Some(rudp),
         "stop-and-wait" => Some(stop_and_wait),
@@ -14,7 +15,8 @@ pub(super) fn of(transport: &str) -> Option<NamePacket> {
 }
 
 /// Magic and version, the receiver's connection, the datagram's number, and the parts that the flags name.
-fn rudp(protocol: u8, packet: &[u8]) -> Option<Label> {
+#[must_use]
+pub fn rudp(protocol: u8, packet: &[u8]) -> Option<Label> {
     let mut fields = FieldReader::new(packet);
     fields.u16().filter(|magic| protocol == 17 && *magic == RUDP_MAGIC)?;
     let (_, number) = (fields.u64()?, fields.offset()?);
@@ -61,7 +63,8 @@ fn rudp(protocol: u8, packet: &[u8]) -> Option<Label> {
 }
 
 /// `kind`, `session`, `number`, `expected`, and the message.
-fn stop_and_wait(protocol: u8, packet: &[u8]) -> Option<Label> {
+#[must_use]
+pub fn stop_and_wait(protocol: u8, packet: &[u8]) -> Option<Label> {
     let (header, message) = packet.split_first_chunk::<16>().filter(|_| protocol == 17)?;
     let &[kind, _, number, expected] = header.as_chunks::<4>().0 else { return None };
     let [number, expected] = [number, expected].map(u32::from_be_bytes);
