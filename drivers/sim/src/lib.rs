@@ -35,15 +35,20 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod dice;
+mod discipline;
 mod driver;
+mod ecn;
 mod host;
 mod late;
 mod model;
 mod network;
+mod queue;
 mod standard;
 mod world;
 
 pub use config::{LinkConfig, LinkConfigError};
+pub use discipline::{CoDelConfig, Discipline, RedConfig, Signal, StepConfig};
 pub use driver::{EndConfig, EndHandle, SimDriver};
 pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};

@@ -12,6 +12,7 @@ use burstlane::frame::{Checksum, Frame, FramePool};
 use burstlane::time::Instant;
 
 use crate::driver::{EndConfig, SimDriver};
+use crate::ecn;
 use crate::model::{Damage, Fate, LinkModel, Passing};
 
 /// A clock and the links that live by it. Cloning clones the handle.
@@ -67,7 +68,7 @@ impl Network {
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
         let now = self.now();
-        let frames = self.0.directions.borrow().iter().filter_map(|d| d.borrow().next_arrival(now)).min();
+        let frames = self.0.directions.borrow().iter().filter_map(|d| d.borrow_mut().next_arrival(now)).min();
         self.forget_past_alarms();
         let alarm = self.0.alarms.borrow().peek().map(|at| at.0);
         frames.into_iter().chain(alarm).min()
@@ -110,6 +111,8 @@ pub struct LinkStats {
     pub lost: u64,
     /// Dropped: the link's queue was full.
     pub queue_drops: u64,
+    /// Dropped: the queue's discipline chose it.
+    pub discipline_drops: u64,
     /// Dropped: larger than the link carries.
     pub too_big: u64,
     /// Dropped: the receiving end no longer exists.
@@ -122,6 +125,8 @@ pub struct LinkStats {
     pub reordered: u64,
     /// Frames whose bytes were damaged.
     pub corrupted: u64,
+    /// Frames that a queue marked (ECN).
+    pub marked: u64,
     /// Frames copied to the receiver's memory because the sender's ran low.
     pub copied: u64,
 }
@@ -163,6 +168,8 @@ impl Pools {
 pub(crate) struct Direction {
     pub(crate) model: Box<dyn LinkModel>,
     ideal_frame_bytes_max: Option<usize>,
+    /// Frames in the model's own queue, each with its number.
+    waiting: VecDeque<(u64, Frame)>,
     /// Frames under way by time of arrival.
     queue: VecDeque<(Instant, Frame)>,
     /// Frames that arrived at once, up to `ready_at`, while the queue was empty: an ideal link moves whole bursts.
@@ -179,6 +186,7 @@ impl Direction {
         Self {
             model,
             ideal_frame_bytes_max,
+            waiting: VecDeque::new(),
             queue: VecDeque::new(),
             ready: Vec::new(),
             ready_at: Instant::ZERO,
@@ -188,7 +196,9 @@ impl Direction {
         }
     }
 
+    /// Another model from now on. What the old one has keeps its fate, which no later frame changes.
     pub(crate) fn set_model(&mut self, model: Box<dyn LinkModel>) {
+        self.release(Instant::NEVER);
         self.ideal_frame_bytes_max = model.ideal_frame_bytes_max();
         self.model = model;
     }
@@ -196,18 +206,33 @@ impl Direction {
     /// The receiving end is gone: nothing arrives any more.
     pub(crate) fn abandon(&mut self) {
         self.stats.unclaimed += self.in_flight() as u64;
+        self.waiting.clear();
         self.queue.clear();
         self.ready.clear();
         self.is_claimed = false;
     }
 
     fn in_flight(&self) -> usize {
-        self.queue.len() + self.ready.len()
+        self.waiting.len() + self.queue.len() + self.ready.len()
     }
 
-    fn next_arrival(&self, now: Instant) -> Option<Instant> {
+    fn next_arrival(&mut self, now: Instant) -> Option<Instant> {
+        self.release(now);
         let due = self.queue.partition_point(|(at, _)| *at <= now);
-        self.queue.get(due).map(|(at, _)| *at)
+        let arrival = self.queue.get(due).map(|(at, _)| *at);
+        // Nothing arrives then, but what does is known only then.
+        let release = if self.waiting.is_empty() { None } else { self.model.next_release() };
+        arrival.into_iter().chain(release).min()
+    }
+
+    /// Lets the model decide over those of its frames whose time in its queue is over at `now`.
+    fn release(&mut self, now: Instant) {
+        while let Some(at) = self.model.next_release().filter(|at| *at <= now && !self.waiting.is_empty()) {
+            let Some((index, frame)) = self.waiting.pop_front() else { return };
+            let packet_bytes = packet_bytes(&frame);
+            let fate = self.model.release(at, &Passing { index, bytes: frame.bytes(), packet_bytes });
+            self.meet(fate, at, index, frame);
+        }
     }
 
     /// Takes the first `count` frames onto the wire. `copy` says that the sender's memory runs low.
@@ -233,11 +258,15 @@ impl Direction {
             }
             self.transit(now, frame);
         }
+        self.release(now);
     }
 
     /// Moves up to `frames_max` frames that are due into `frames`.
     #[inline]
     pub(crate) fn receive(&mut self, now: Instant, frames: &mut Vec<Frame>, frames_max: usize) {
+        if !self.waiting.is_empty() {
+            self.release(now);
+        }
         if self.ready.len() <= frames_max && self.queue.is_empty() {
             self.stats.delivered += self.ready.len() as u64;
             self.stats.delivered_bytes += self.ready.iter().map(|frame| frame.len() as u64).sum::<u64>();
@@ -268,8 +297,16 @@ impl Direction {
             return;
         }
         let (index, packet_bytes) = (self.stats.sent - 1, packet_bytes(&frame));
-        match self.model.transit(now, &Passing { index, bytes: frame.bytes(), packet_bytes }) {
+        let fate = self.model.transit(now, &Passing { index, bytes: frame.bytes(), packet_bytes });
+        self.meet(fate, now, index, frame);
+    }
+
+    /// A frame meets its fate, decided at `now`.
+    fn meet(&mut self, fate: Fate, now: Instant, index: u64, frame: Frame) {
+        match fate {
+            Fate::Waits => self.waiting.push_back((index, frame)),
             Fate::Lost => self.stats.lost += 1,
+            Fate::Dropped => self.stats.discipline_drops += 1,
             Fate::QueueFull => self.stats.queue_drops += 1,
             Fate::TooBig => self.stats.too_big += 1,
             Fate::Arrives(deliveries) => {
@@ -299,9 +336,13 @@ impl Direction {
     }
 
     fn arrive(&mut self, at: Instant, mut frame: Frame, damage: Damage) {
-        if damage != Damage::None {
-            self.stats.corrupted += 1;
-            apply(damage, &mut frame);
+        match damage {
+            Damage::None => {}
+            Damage::MarkCongestion => self.stats.marked += u64::from(ecn::mark(frame.bytes_mut())),
+            Damage::FlipBit(_) | Damage::Truncate(_) => {
+                self.stats.corrupted += 1;
+                apply(damage, &mut frame);
+            }
         }
         self.enqueue(at, frame);
     }
@@ -360,7 +401,7 @@ fn apply(damage: Damage, frame: &mut Frame) {
     finish_checksum(frame);
     frame.meta.checksum = Checksum::Unverified;
     match damage {
-        Damage::None => {}
+        Damage::None | Damage::MarkCongestion => {}
         Damage::FlipBit(bit) => {
             let bits = frame.len() * 8;
             let bit = (bit as usize).checked_rem(bits).unwrap_or(0);

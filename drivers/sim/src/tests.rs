@@ -43,34 +43,33 @@ fn pair(config: &LinkConfig, seed: u64) -> (Network, SimDriver, SimDriver) {
 }
 
 fn any_link() -> impl Strategy<Value = LinkConfig> {
-    let rate = proptest::option::of(1_000_000_u64..1_000_000_000);
+    let step = StepConfig { above_frames: 3, signal: Signal::MarkOrDrop };
+    let discipline = prop_oneof![
+        Just(Discipline::DropTail),
+        Just(Discipline::Step(step)),
+        Just(Discipline::Red(RedConfig { weight: 0.1, ..RedConfig::default() })),
+        Just(Discipline::CoDel(CoDelConfig::default())),
+    ];
+    let rate = proptest::option::of((1_000_000_u64..1_000_000_000, discipline));
     let queue = (proptest::option::of(1_u32..20), proptest::option::of(1_u64..20_000));
     let times = (0_u64..2_000_000, 0_u64..300_000, 1_u64..500_000);
     let chances = (0.0..0.3_f64, 0.0..0.3_f64, 0.0..0.3_f64, 0.0..0.3_f64);
     (rate, queue, times, chances, any::<bool>(), proptest::collection::btree_set(0_u64..100, 0..4)).prop_map(
-        |(
-            rate_bits_per_s,
-            (frames, bytes),
-            (delay, jitter, hold),
-            (loss, duplicate, reorder, corrupt),
-            wild,
-            drops,
-        )| {
-            LinkConfig {
-                rate_bits_per_s,
-                delay: Duration::from_nanos(delay),
-                jitter: Duration::from_nanos(jitter),
-                jitter_reorders: wild,
-                queue_frames_max: frames,
-                queue_bytes_max: bytes,
-                loss,
-                duplicate,
-                reorder,
-                reorder_delay: Duration::from_nanos(hold),
-                corrupt,
-                mtu: 1500,
-                drops: drops.into_iter().collect(),
-            }
+        |(rate, (frames, bytes), (delay, jitter, hold), (loss, duplicate, reorder, corrupt), wild, drops)| LinkConfig {
+            rate_bits_per_s: rate.map(|(rate, _)| rate),
+            discipline: rate.map_or(Discipline::DropTail, |(_, discipline)| discipline),
+            delay: Duration::from_nanos(delay),
+            jitter: Duration::from_nanos(jitter),
+            jitter_reorders: wild,
+            queue_frames_max: frames,
+            queue_bytes_max: bytes,
+            loss,
+            duplicate,
+            reorder,
+            reorder_delay: Duration::from_nanos(hold),
+            corrupt,
+            mtu: 1500,
+            drops: drops.into_iter().collect(),
         },
     )
 }
@@ -100,7 +99,7 @@ proptest! {
         let (arrived, stats, leaked) = play(&config, seed, &traffic);
         prop_assert_eq!(stats.sent, traffic.len() as u64);
         prop_assert_eq!(stats.delivered, arrived.len() as u64);
-        let ended = stats.delivered + stats.lost + stats.queue_drops + stats.too_big + stats.unclaimed;
+        let ended = stats.delivered + stats.lost + stats.queue_drops + stats.discipline_drops + stats.too_big + stats.unclaimed;
         prop_assert_eq!(ended, stats.sent + stats.duplicated);
         prop_assert_eq!(leaked, 0);
         prop_assert_eq!(stats.too_big, traffic.iter().filter(|(bytes, _)| *bytes > 1518).count() as u64);
