@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use burstlane::socket::{Host, Pump};
 use burstlane::time::Instant;
 
+use crate::clock::{Clock, Skewed};
 use crate::world::{Inner, Node, Step, World};
 
 impl World {
@@ -26,8 +27,17 @@ impl World {
     /// # Panics
     /// If called from within a node's turn.
     pub fn add_app(&self, host: &Host, app: impl FnMut(&Host) -> bool + 'static) {
-        host.set_pump(Some(Rc::new(WorldPump(Rc::downgrade(&self.0)))));
-        self.add(Resident { host: host.clone(), app });
+        self.add_app_by(&Clock::default(), host, app);
+    }
+
+    /// As [`add_app`](Self::add_app), with a host that lives by a clock of its own. Whoever lets that jump must do so between
+    /// steps.
+    ///
+    /// # Panics
+    /// If called from within a node's turn.
+    pub fn add_app_by(&self, clock: &Clock, host: &Host, app: impl FnMut(&Host) -> bool + 'static) {
+        host.set_pump(Some(Rc::new(WorldPump(Rc::downgrade(&self.0), clock.clone()))));
+        self.add(Skewed::new(Resident { host: host.clone(), app }, clock.clone()));
     }
 }
 
@@ -50,7 +60,7 @@ impl<F: FnMut(&Host) -> bool> Node for Resident<F> {
 }
 
 /// Weak, because the world holds the hosts.
-struct WorldPump(Weak<Inner>);
+struct WorldPump(Weak<Inner>, Clock);
 
 impl Pump for WorldPump {
     fn pump(&self) -> io::Result<()> {
@@ -63,7 +73,7 @@ impl Pump for WorldPump {
     }
 
     fn now(&self) -> Option<Instant> {
-        self.0.upgrade().map(|inner| World(inner).now())
+        self.0.upgrade().map(|inner| self.1.at(World(inner).now()))
     }
 }
 
@@ -174,6 +184,17 @@ mod tests {
         assert!(counters.taken.get() >= 101 && counters.overwritten.get() == 0);
         drop((world, host));
         assert_eq!((pool.in_use(), pool.lent()), (0, 0));
+    }
+
+    #[test]
+    fn a_host_with_a_clock_of_its_own_shows_it() {
+        let (world, host, _peer) = host(|end| Box::new(end));
+        let clock = Clock::skewed(0, Duration::from_secs(5));
+        world.add_app_by(&clock, &host, |_| false);
+        world.step();
+        assert_eq!((host.now(), host.lane().now()), (Instant::ZERO + Duration::from_secs(5), host.now()));
+        clock.jump(world.now(), Duration::from_secs(2));
+        assert_eq!(host.now(), Instant::ZERO + Duration::from_secs(7));
     }
 
     #[test]

@@ -34,11 +34,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod clock;
 mod config;
 mod dice;
 mod discipline;
 mod driver;
 mod ecn;
+mod faults;
 mod host;
 mod late;
 mod model;
@@ -47,9 +49,11 @@ mod queue;
 mod standard;
 mod world;
 
+pub use clock::{Clock, Skewed};
 pub use config::{LinkConfig, LinkConfigError};
 pub use discipline::{CoDelConfig, Discipline, RedConfig, Signal, StepConfig};
 pub use driver::{EndConfig, EndHandle, SimDriver};
+pub use faults::Half;
 pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};
 pub use network::{LinkStats, Network};

@@ -117,6 +117,8 @@ pub struct LinkStats {
     pub too_big: u64,
     /// Dropped: the receiving end no longer exists.
     pub unclaimed: u64,
+    /// Dropped: the receiving end was down, or its ring was full.
+    pub missed: u64,
     /// Extra frames that duplication made.
     pub duplicated: u64,
     /// Duplicates that were not made, because the receiver's pool was dry.
@@ -172,7 +174,7 @@ pub(crate) struct Direction {
     waiting: VecDeque<(u64, Frame)>,
     /// Frames under way by time of arrival.
     queue: VecDeque<(Instant, Frame)>,
-    /// Frames that arrived at once, up to `ready_at`, while the queue was empty: an ideal link moves whole bursts.
+    /// Frames that arrived at once, at `ready_at`, while the queue was empty: an ideal link moves whole bursts.
     ready: Vec<Frame>,
     ready_at: Instant,
     receiver: Pools,
@@ -240,7 +242,7 @@ impl Direction {
     pub(crate) fn send(&mut self, now: Instant, frames: &mut Vec<Frame>, count: usize, copy: bool) {
         let largest = frames.iter_mut().take(count).map(cross).max().unwrap_or(0);
         let is_plain = self.is_claimed && !copy && self.ideal_frame_bytes_max.is_some_and(|max| largest <= max);
-        if is_plain && self.queue.is_empty() {
+        if is_plain && self.queue.is_empty() && (self.ready.is_empty() || self.ready_at == now) {
             self.stats.sent += count as u64;
             self.ready_at = now;
             if count == frames.len() {
@@ -283,6 +285,21 @@ impl Direction {
         self.stats.delivered += due as u64;
         self.stats.delivered_bytes += self.queue.iter().take(due).map(|(_, frame)| frame.len() as u64).sum::<u64>();
         frames.extend(self.queue.drain(..due).map(|(_, frame)| frame));
+    }
+
+    /// Loses those frames that are due at `until`, but for the first `ring_frames`.
+    #[inline]
+    pub(crate) fn lose_due(&mut self, until: Instant, ring_frames: usize) {
+        if self.in_flight() <= ring_frames {
+            return;
+        }
+        self.release(until);
+        self.line_up();
+        let due = self.queue.partition_point(|(at, _)| *at <= until);
+        if due > ring_frames {
+            self.stats.missed += (due - ring_frames) as u64;
+            self.queue.drain(ring_frames..due);
+        }
     }
 
     /// Puts what is ready where the rest is. Each frame goes this way at most once.
