@@ -10,6 +10,7 @@ use burstlane::time::Instant;
 
 use crate::faults::{Faults, Half};
 use crate::model::LinkModel;
+use crate::multi_queue::Ring;
 use crate::network::{Direction, LinkStats, Network, Pools};
 
 /// What one end of a link is like.
@@ -102,7 +103,19 @@ impl SimDriver {
     #[must_use]
     pub fn handle(&self) -> EndHandle {
         let (outbound, inbound) = (self.outbound.clone(), self.inbound.clone());
-        EndHandle { outbound, inbound, faults: self.faults.clone(), pools: self.pools.clone() }
+        EndHandle { outbound, inbound, faults: self.faults.clone(), pools: self.pools.clone(), ring: None }
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Takes the first `count` frames, of a sender with this memory.
+    #[inline]
+    pub(crate) fn send_from(&self, pools: &Pools, frames: &mut Vec<Frame>, count: usize) -> Result<(), DriverError> {
+        self.faults.check_up()?;
+        self.outbound.borrow_mut().send(self.network.now(), frames, count, pools.is_low());
+        Ok(())
     }
 }
 
@@ -122,7 +135,7 @@ impl Driver for SimDriver {
     #[inline]
     fn rx_burst(&mut self, frames: &mut Vec<Frame>, frames_max: usize) -> Result<(), DriverError> {
         let now = self.network.now();
-        self.faults.drought.keep(now, &self.pools);
+        self.faults.keep_dry(&self.pools);
         let mut inbound = self.inbound.borrow_mut();
         if let Some(until) = self.faults.lost_until() {
             inbound.lose_due(until, 0);
@@ -136,17 +149,14 @@ impl Driver for SimDriver {
     }
 
     fn tx_room(&self) -> usize {
-        self.faults.drought.keep(self.network.now(), &self.pools);
+        self.faults.keep_dry(&self.pools);
         self.faults.tx_room()
     }
 
     #[inline]
     fn tx_burst(&mut self, frames: &mut Vec<Frame>) -> Result<(), DriverError> {
-        self.faults.check_up()?;
         let count = frames.len().min(self.faults.tx_room());
-        let copy = self.pools.is_low();
-        self.outbound.borrow_mut().send(self.network.now(), frames, count, copy);
-        Ok(())
+        self.send_from(&self.pools, frames, count)
     }
 
     fn is_up(&self) -> bool {
@@ -167,6 +177,8 @@ pub struct EndHandle {
     inbound: Rc<RefCell<Direction>>,
     faults: Rc<Faults>,
     pools: Pools,
+    /// Of a queue of a device: what was steered to it.
+    ring: Option<Ring>,
 }
 
 impl EndHandle {
@@ -232,6 +244,21 @@ impl EndHandle {
     /// Changes how many frames it takes in a burst.
     pub fn set_tx_room(&self, frames: usize) {
         self.faults.tx_room_frames.set(frames);
+    }
+
+    /// Whether the driver would give frames now: some have arrived, and no fault keeps them.
+    #[inline]
+    #[must_use]
+    pub fn has_due(&self) -> bool {
+        let is_ringing = self.ring.as_ref().is_some_and(|ring| !ring.borrow().is_empty());
+        (is_ringing || self.inbound.borrow_mut().has_due(self.faults.now()))
+            && self.faults.receives()
+            && self.faults.is_up()
+    }
+
+    /// The handle of one queue of the device at this end.
+    pub(crate) fn of_queue(self, faults: Rc<Faults>, pools: Pools, ring: Ring) -> Self {
+        Self { faults, pools, ring: Some(ring), ..self }
     }
 
     /// Replaces the model of what this end sends. Frames under way keep their fate.

@@ -1,6 +1,8 @@
 //! Explicit congestion notification on frames, as a router does it: whether a packet's sender knows marks, and the mark
 //! (RFC 3168 5, and 9.1 for what else it must leave alone). Behind one VLAN tag, too.
 
+use crate::header::{IpAt, ip_header};
+
 /// Whether a queue may mark this packet: its sender said ECT, or another queue has marked it already.
 #[must_use]
 pub(crate) fn is_markable(frame: &[u8]) -> bool {
@@ -13,13 +15,16 @@ pub(crate) fn mark(frame: &mut [u8]) -> bool {
     if !is_markable(frame) {
         return false;
     }
-    let Some((is_v4, at)) = header(frame) else { return false };
-    if !is_v4 {
-        if let Some(traffic_class) = frame.get_mut(at + 1) {
-            *traffic_class |= CE << 4;
+    let at = match ip_header(frame) {
+        Some(IpAt::V4(at)) => at,
+        Some(IpAt::V6(at)) => {
+            if let Some(traffic_class) = frame.get_mut(at + 1) {
+                *traffic_class |= CE << 4;
+            }
+            return true;
         }
-        return true;
-    }
+        None => return false,
+    };
     let Some([version, tos, .., high, low]) = frame.get_mut(at..at + 12) else { return false };
     let before = u16::from_be_bytes([*version, *tos]);
     *tos |= CE;
@@ -32,27 +37,16 @@ pub(crate) fn mark(frame: &mut [u8]) -> bool {
     true
 }
 
-/// The two bits, or `None` if the frame is no whole IP header.
+/// The two bits, or `None` if the frame has no whole IP header.
 fn codepoint(frame: &[u8]) -> Option<u8> {
-    let (is_v4, at) = header(frame)?;
-    let second = *frame.get(at + 1)?;
-    Some(if is_v4 { second & CE } else { second >> 4 & CE })
-}
-
-/// The version, and where the header begins. Only headers that are there whole: a wire does not write to what is not.
-fn header(frame: &[u8]) -> Option<(bool, usize)> {
-    let tag_bytes = if frame.get(12..14)? == VLAN { 4 } else { 0 };
-    let at = 14 + tag_bytes;
-    match (frame.get(at - 2..at)?, frame.get(at)? >> 4) {
-        ([0x08, 0x00], 4) => (frame.len() >= at + 20).then_some((true, at)),
-        ([0x86, 0xdd], 6) => (frame.len() >= at + 40).then_some((false, at)),
-        _ => None,
+    match ip_header(frame)? {
+        IpAt::V4(at) => Some(frame.get(at + 1)? & CE),
+        IpAt::V6(at) => Some(frame.get(at + 1)? >> 4 & CE),
     }
 }
 
 const NOT_ECT: u8 = 0b00;
 const CE: u8 = 0b11;
-const VLAN: [u8; 2] = [0x81, 0x00];
 
 #[cfg(test)]
 mod tests {

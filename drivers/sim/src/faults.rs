@@ -78,6 +78,12 @@ impl Faults {
         self.drought.keep(self.network.now(), pools);
     }
 
+    /// Takes what came back to memory that is to be dry.
+    #[inline]
+    pub(crate) fn keep_dry(&self, pools: &Pools) {
+        self.drought.keep(self.network.now(), pools);
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.down_until.get() <= self.network.now()
     }
@@ -125,7 +131,7 @@ pub(crate) struct Drought {
 impl Drought {
     /// Holds as many slots as it should at `now`.
     #[inline]
-    pub(crate) fn keep(&self, now: Instant, pools: &Pools) {
+    fn keep(&self, now: Instant, pools: &Pools) {
         if self.dry_until.get() == Instant::ZERO && self.withheld_slots.get() == 0 && self.held() == 0 {
             return;
         }

@@ -41,12 +41,16 @@ mod discipline;
 mod driver;
 mod ecn;
 mod faults;
+mod header;
 mod host;
 mod late;
 mod model;
+mod multi_queue;
 mod network;
 mod queue;
 mod standard;
+mod steering;
+mod switch;
 mod world;
 
 pub use clock::{Clock, Skewed};
@@ -54,10 +58,14 @@ pub use config::{LinkConfig, LinkConfigError};
 pub use discipline::{CoDelConfig, Discipline, RedConfig, Signal, StepConfig};
 pub use driver::{EndConfig, EndHandle, SimDriver};
 pub use faults::Half;
+pub use header::is_neighbour_traffic;
 pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};
+pub use multi_queue::{MultiQueue, MultiQueueStats, QueueDriver};
 pub use network::{LinkStats, Network};
 pub use standard::StandardLink;
+pub use steering::SteeringConfig;
+pub use switch::{Switch, SwitchConfig, SwitchCounters};
 pub use world::{Node, RunError, Step, World};
 
 #[cfg(test)]

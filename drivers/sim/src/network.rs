@@ -141,7 +141,7 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    fn new(config: &EndConfig) -> Self {
+    pub(crate) fn new(config: &EndConfig) -> Self {
         Self { normal: FramePool::new(config.pool), large: config.large_pool.map(FramePool::new) }
     }
 
@@ -225,6 +225,15 @@ impl Direction {
         // Nothing arrives then, but what does is known only then.
         let release = if self.waiting.is_empty() { None } else { self.model.next_release() };
         arrival.into_iter().chain(release).min()
+    }
+
+    /// Whether a frame has arrived at `now` and was not fetched.
+    #[inline]
+    pub(crate) fn has_due(&mut self, now: Instant) -> bool {
+        if !self.waiting.is_empty() {
+            self.release(now);
+        }
+        !self.ready.is_empty() || self.queue.front().is_some_and(|(at, _)| *at <= now)
     }
 
     /// Lets the model decide over those of its frames whose time in its queue is over at `now`.

@@ -18,6 +18,13 @@ pub trait Node {
 
     /// When it wants a turn even if nothing comes. An instant in the past means at once.
     fn next_deadline(&self) -> Option<Instant>;
+
+    /// Whether a turn at `now` could do anything. A node that says no is passed over. One that cannot tell says yes, as by
+    /// default, and gets a turn whenever anybody does.
+    fn is_due(&self, now: Instant) -> bool {
+        let _ = now;
+        true
+    }
 }
 
 /// A network and its nodes. Cloning clones the handle.
