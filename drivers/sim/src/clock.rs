@@ -106,6 +106,10 @@ impl<N: Node> Node for Skewed<N> {
     fn next_deadline(&self) -> Option<Instant> {
         self.node.next_deadline().map(|shown| self.clock.when(shown))
     }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.node.is_due(self.clock.at(now))
+    }
 }
 
 #[cfg(test)]

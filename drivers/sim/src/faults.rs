@@ -111,7 +111,9 @@ impl Faults {
         Some(self.down_until.get().min(now))
     }
 
+    /// Now, because a fault begins or is taken back, and when it ends.
     fn wake_at(&self, until: Instant) {
+        self.network.wake_all();
         if until != Instant::NEVER {
             self.network.alarm(until);
         }

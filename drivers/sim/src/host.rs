@@ -8,6 +8,7 @@ use burstlane::socket::{Host, Pump};
 use burstlane::time::Instant;
 
 use crate::clock::{Clock, Skewed};
+use crate::driver::EndHandle;
 use crate::world::{Inner, Node, Step, World};
 
 impl World {
@@ -27,23 +28,50 @@ impl World {
     /// # Panics
     /// If called from within a node's turn.
     pub fn add_app(&self, host: &Host, app: impl FnMut(&Host) -> bool + 'static) {
-        self.add_app_by(&Clock::default(), host, app);
+        self.add_resident(Resident::new(host, app));
     }
 
-    /// As [`add_app`](Self::add_app), with a host that lives by a clock of its own. Whoever lets that jump must do so between
-    /// steps.
+    /// Adds a host as described.
     ///
     /// # Panics
     /// If called from within a node's turn.
-    pub fn add_app_by(&self, clock: &Clock, host: &Host, app: impl FnMut(&Host) -> bool + 'static) {
+    pub fn add_resident(&self, resident: Resident<impl FnMut(&Host) -> bool + 'static>) {
+        let Resident { host, clock, .. } = &resident;
         host.set_pump(Some(Rc::new(WorldPump(Rc::downgrade(&self.0), clock.clone()))));
-        self.add(Skewed::new(Resident { host: host.clone(), app }, clock.clone()));
+        let clock = clock.clone();
+        self.add(Skewed::new(resident, clock));
     }
 }
 
-struct Resident<F> {
+/// A host, to be added to a world by [`World::add_resident`].
+pub struct Resident<F> {
     host: Host,
     app: F,
+    clock: Clock,
+    ends: Option<Vec<EndHandle>>,
+}
+
+impl<F: FnMut(&Host) -> bool> Resident<F> {
+    /// A host whose application runs in each turn, as [`World::add_app`] has it.
+    #[must_use]
+    pub fn new(host: &Host, app: F) -> Self {
+        Self { host: host.clone(), app, clock: Clock::default(), ends: None }
+    }
+
+    /// It lives by a clock of its own. When that jumps between steps, it is noticed by itself; within a turn,
+    /// [`Network::wake_all`](crate::Network::wake_all) says so.
+    #[must_use]
+    pub fn by_clock(self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self }
+    }
+
+    /// It gets a turn only when there is something to do: a frame at one of `ends`, which are all that it has, or a
+    /// deadline. Its application must have nothing else to wait for but alarms, and no device may count turns, as
+    /// [`LateDriver`](crate::LateDriver) does.
+    #[must_use]
+    pub fn when_due(self, ends: Vec<EndHandle>) -> Self {
+        Self { ends: Some(ends), ..self }
+    }
 }
 
 impl<F: FnMut(&Host) -> bool> Node for Resident<F> {
@@ -56,6 +84,11 @@ impl<F: FnMut(&Host) -> bool> Node for Resident<F> {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.host.next_deadline()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let Some(ends) = &self.ends else { return true };
+        ends.iter().any(EndHandle::has_due) || self.host.next_deadline().is_some_and(|at| at <= now)
     }
 }
 
@@ -190,7 +223,7 @@ mod tests {
     fn a_host_with_a_clock_of_its_own_shows_it() {
         let (world, host, _peer) = host(|end| Box::new(end));
         let clock = Clock::skewed(0, Duration::from_secs(5));
-        world.add_app_by(&clock, &host, |_| false);
+        world.add_resident(Resident::new(&host, |_| false).by_clock(&clock));
         world.step();
         assert_eq!((host.now(), host.lane().now()), (Instant::ZERO + Duration::from_secs(5), host.now()));
         clock.jump(world.now(), Duration::from_secs(2));

@@ -59,6 +59,7 @@ pub use discipline::{CoDelConfig, Discipline, RedConfig, Signal, StepConfig};
 pub use driver::{EndConfig, EndHandle, SimDriver};
 pub use faults::Half;
 pub use header::is_neighbour_traffic;
+pub use host::Resident;
 pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};
 pub use multi_queue::{MultiQueue, MultiQueueStats, QueueDriver};

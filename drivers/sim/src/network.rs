@@ -23,8 +23,14 @@ pub struct Network(Rc<Inner>);
 struct Inner {
     now: Cell<Instant>,
     directions: RefCell<Vec<Rc<RefCell<Direction>>>>,
+    arrivals: Rc<Arrivals>,
     alarms: RefCell<BinaryHeap<Reverse<Instant>>>,
+    wakes_all: Cell<bool>,
 }
+
+/// When directions, named by their numbers, have their next arrival. What a direction does not stand by any more is
+/// passed over.
+type Arrivals = RefCell<BinaryHeap<Reverse<(Instant, usize)>>>;
 
 impl Network {
     /// A network without links, at [`Instant::ZERO`].
@@ -43,12 +49,19 @@ impl Network {
         back: Box<dyn LinkModel>,
     ) -> (SimDriver, SimDriver) {
         let (a_pools, b_pools) = (Pools::new(&a), Pools::new(&b));
-        let there = Rc::new(RefCell::new(Direction::new(there, b_pools.clone())));
-        let back = Rc::new(RefCell::new(Direction::new(back, a_pools.clone())));
-        self.0.directions.borrow_mut().extend([there.clone(), back.clone()]);
+        let there = self.lay(there, &b_pools);
+        let back = self.lay(back, &a_pools);
         let left = SimDriver::new(self.clone(), a, a_pools, there.clone(), back.clone());
         let right = SimDriver::new(self.clone(), b, b_pools, back, there);
         (left, right)
+    }
+
+    fn lay(&self, model: Box<dyn LinkModel>, receiver: &Pools) -> Rc<RefCell<Direction>> {
+        let mut directions = self.0.directions.borrow_mut();
+        let direction = Direction::new(model, receiver.clone(), directions.len(), self.0.arrivals.clone());
+        let direction = Rc::new(RefCell::new(direction));
+        directions.push(direction.clone());
+        direction
     }
 
     /// The virtual time.
@@ -61,17 +74,32 @@ impl Network {
     /// Moves the clock forward to `to`. It never goes back.
     pub fn advance(&self, to: Instant) {
         self.0.now.set(self.now().max(to));
+        self.forget_past_alarms();
     }
 
     /// When the next frame arrives that has not arrived yet, or a simulated device wants to be called again. `None`
     /// when nothing is under way. Frames that are due already, and were not fetched, do not count.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
-        let now = self.now();
-        let frames = self.0.directions.borrow().iter().filter_map(|d| d.borrow_mut().next_arrival(now)).min();
         self.forget_past_alarms();
         let alarm = self.0.alarms.borrow().peek().map(|at| at.0);
-        frames.into_iter().chain(alarm).min()
+        self.next_frame().into_iter().chain(alarm).min()
+    }
+
+    fn next_frame(&self) -> Option<Instant> {
+        let (now, directions) = (self.now(), self.0.directions.borrow());
+        loop {
+            let Reverse((at, number)) = *self.0.arrivals.borrow().peek()?;
+            let mut direction = directions.get(number)?.borrow_mut();
+            if direction.announced_at == at && at > now {
+                return Some(at);
+            }
+            self.0.arrivals.borrow_mut().pop();
+            if direction.announced_at == at {
+                direction.announced_at = Instant::NEVER;
+                direction.announce(now);
+            }
+        }
     }
 
     /// Frames under way, or arrived and not fetched, on all links.
@@ -88,10 +116,22 @@ impl Network {
         }
     }
 
+    /// Asks for a turn of every node at the present instant, whether or not it is due: something happened beside the wires.
+    /// Alarms do it when they go off.
+    pub fn wake_all(&self) {
+        self.0.wakes_all.set(true);
+    }
+
+    /// Whether somebody asked for it since the last time.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.0.wakes_all.take()
+    }
+
     fn forget_past_alarms(&self) {
         let (now, mut alarms) = (self.now(), self.0.alarms.borrow_mut());
         while alarms.peek().is_some_and(|at| at.0 <= now) {
             alarms.pop();
+            self.wake_all();
         }
     }
 }
@@ -179,11 +219,15 @@ pub(crate) struct Direction {
     ready_at: Instant,
     receiver: Pools,
     is_claimed: bool,
+    number: usize,
+    arrivals: Rc<Arrivals>,
+    /// The earliest arrival that `arrivals` knows of; never, if none.
+    announced_at: Instant,
     pub(crate) stats: LinkStats,
 }
 
 impl Direction {
-    fn new(model: Box<dyn LinkModel>, receiver: Pools) -> Self {
+    fn new(model: Box<dyn LinkModel>, receiver: Pools, number: usize, arrivals: Rc<Arrivals>) -> Self {
         let ideal_frame_bytes_max = model.ideal_frame_bytes_max();
         Self {
             model,
@@ -194,6 +238,9 @@ impl Direction {
             ready_at: Instant::ZERO,
             receiver,
             is_claimed: true,
+            number,
+            arrivals,
+            announced_at: Instant::NEVER,
             stats: LinkStats::default(),
         }
     }
@@ -211,6 +258,7 @@ impl Direction {
         self.waiting.clear();
         self.queue.clear();
         self.ready.clear();
+        self.announced_at = Instant::NEVER;
         self.is_claimed = false;
     }
 
@@ -269,7 +317,15 @@ impl Direction {
             }
             self.transit(now, frame);
         }
-        self.release(now);
+        self.announce(now);
+    }
+
+    /// Tells when something arrives, if that is earlier than what was told.
+    fn announce(&mut self, now: Instant) {
+        if let Some(at) = self.next_arrival(now).filter(|at| *at < self.announced_at) {
+            self.announced_at = at;
+            self.arrivals.borrow_mut().push(Reverse((at, self.number)));
+        }
     }
 
     /// Moves up to `frames_max` frames that are due into `frames`.

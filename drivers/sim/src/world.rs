@@ -1,5 +1,9 @@
-//! The world: everything that lives on a simulated network, and the rule by which time passes there. All nodes take their
+//! The world: everything that lives on a simulated network, and the rule by which time passes there. Nodes take their
 //! turns at one instant until nothing moves; then the clock jumps to the next arrival or deadline. Nothing waits.
+//!
+//! A node that says that it is not [due](Node::is_due) is passed over, which saves a large world most of its turns and changes
+//! nothing else. All get their turns at the first instant of a run, because whoever runs the world may have done
+//! something to them, and where an [alarm](Network::alarm) goes off.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,12 +37,27 @@ pub struct World(pub(crate) Rc<Inner>);
 
 pub(crate) struct Inner {
     network: Network,
-    nodes: RefCell<Vec<Box<dyn Node>>>,
+    nodes: RefCell<Vec<Place>>,
+    /// All get their turns at the present instant.
+    takes_all: Cell<bool>,
     /// Turns at the present instant, and those of them, the last, in which nothing happened.
     turns_here: Cell<u32>,
     idle_here: Cell<u32>,
     turns: Cell<u64>,
     forced: Cell<u64>,
+}
+
+/// A node, and when it had its last turn.
+struct Place {
+    node: Box<dyn Node>,
+    turned_at: Option<Instant>,
+}
+
+impl Place {
+    fn turn(&mut self, now: Instant) -> bool {
+        self.turned_at = Some(now);
+        self.node.turn(now)
+    }
 }
 
 /// What a step of the world came to.
@@ -82,6 +101,7 @@ impl World {
         Self(Rc::new(Inner {
             network,
             nodes: RefCell::default(),
+            takes_all: Cell::new(true),
             turns_here: Cell::new(0),
             idle_here: Cell::new(0),
             turns: Cell::new(0),
@@ -94,7 +114,8 @@ impl World {
     /// # Panics
     /// If called from within a node's turn.
     pub fn add(&self, node: impl Node + 'static) {
-        self.0.nodes.borrow_mut().push(Box::new(node));
+        self.0.nodes.borrow_mut().push(Place { node: Box::new(node), turned_at: None });
+        self.0.takes_all.set(true);
     }
 
     /// The network.
@@ -124,6 +145,7 @@ impl World {
 
     /// One turn of every node; if nothing happened in any, the clock goes on.
     pub fn step(&self) -> Step {
+        self.0.takes_all.set(true);
         self.step_to(Instant::NEVER)
     }
 
@@ -134,6 +156,7 @@ impl World {
     pub fn run_until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
         let ends_at = self.now() + limit;
         let mut end = None;
+        self.0.takes_all.set(true);
         while !done() {
             if let Some(error) = end {
                 return Err(error);
@@ -144,6 +167,9 @@ impl World {
                 Step::Quiet => Some(RunError::Quiet { now: self.now() }),
                 Step::Nested => Some(RunError::Nested),
             };
+        }
+        if let Ok(mut nodes) = self.0.nodes.try_borrow_mut() {
+            show_the_time(&mut nodes, self.now());
         }
         Ok(())
     }
@@ -168,9 +194,14 @@ impl World {
         let inner = &*self.0;
         let Ok(mut nodes) = inner.nodes.try_borrow_mut() else { return Step::Nested };
         let now = self.now();
-        let mut moved = false;
-        for node in nodes.iter_mut() {
-            moved |= node.turn(now);
+        if inner.network.takes_all() {
+            inner.takes_all.set(true);
+        }
+        let (takes_all, mut moved) = (inner.takes_all.get(), false);
+        for place in nodes.iter_mut() {
+            if takes_all || place.node.is_due(now) {
+                moved |= place.turn(now);
+            }
         }
         bump(&inner.turns);
         let turns_here = inner.turns_here.get() + 1;
@@ -179,10 +210,13 @@ impl World {
             inner.idle_here.set(0);
             return Step::Moved;
         }
-        let deadline = nodes.iter().filter_map(|node| node.next_deadline()).min();
+        let deadline = nodes.iter().filter_map(|place| place.node.next_deadline()).min();
         let next = match inner.network.next_arrival().into_iter().chain(deadline).min() {
             Some(next) if next > now && !moved => next,
-            None if !moved => return Step::Quiet,
+            None if !moved => {
+                show_the_time(&mut nodes, now);
+                return Step::Quiet;
+            }
             Some(_) if !moved && inner.idle_here.get() < IDLE_TURNS_MAX => {
                 // Something is due: a timer that was served just now may want another turn.
                 inner.idle_here.set(inner.idle_here.get() + 1);
@@ -195,8 +229,22 @@ impl World {
         };
         inner.turns_here.set(0);
         inner.idle_here.set(0);
+        if next >= ends_at {
+            show_the_time(&mut nodes, now);
+        }
+        inner.takes_all.set(false);
         inner.network.advance(next.min(ends_at));
         Step::Advanced
+    }
+}
+
+/// Gives a turn to those that were passed over at this instant, where the world is left to whoever runs it: the time of a
+/// host is that of its last turn. They are not due, so it does nothing else.
+fn show_the_time(nodes: &mut [Place], now: Instant) {
+    for place in nodes.iter_mut().filter(|place| place.turned_at != Some(now)) {
+        if !place.node.is_due(now) {
+            place.turn(now);
+        }
     }
 }
 
