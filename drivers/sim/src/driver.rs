@@ -1,6 +1,6 @@
 //! One end of a simulated link, as a driver.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use burstlane::addr::Mac;
@@ -103,7 +103,8 @@ impl SimDriver {
     #[must_use]
     pub fn handle(&self) -> EndHandle {
         let (outbound, inbound) = (self.outbound.clone(), self.inbound.clone());
-        EndHandle { outbound, inbound, faults: self.faults.clone(), pools: self.pools.clone(), ring: None }
+        let first_at = inbound.borrow().first_arrival();
+        EndHandle { outbound, inbound, first_at, faults: self.faults.clone(), pools: self.pools.clone(), ring: None }
     }
 
     pub(crate) fn pools(&self) -> &Pools {
@@ -175,6 +176,8 @@ impl Drop for SimDriver {
 pub struct EndHandle {
     outbound: Rc<RefCell<Direction>>,
     inbound: Rc<RefCell<Direction>>,
+    /// When the first frame arrives that was not fetched.
+    first_at: Rc<Cell<Instant>>,
     faults: Rc<Faults>,
     pools: Pools,
     /// Of a queue of a device: what was steered to it.
@@ -251,9 +254,7 @@ impl EndHandle {
     #[must_use]
     pub fn has_due(&self) -> bool {
         let is_ringing = self.ring.as_ref().is_some_and(|ring| !ring.borrow().is_empty());
-        (is_ringing || self.inbound.borrow_mut().has_due(self.faults.now()))
-            && self.faults.receives()
-            && self.faults.is_up()
+        (is_ringing || self.first_at.get() <= self.faults.now()) && self.faults.receives() && self.faults.is_up()
     }
 
     /// The handle of one queue of the device at this end.

@@ -58,16 +58,17 @@ impl<F: FnMut(&Host) -> bool> Resident<F> {
         Self { host: host.clone(), app, clock: Clock::default(), ends: None }
     }
 
-    /// It lives by a clock of its own. When that jumps between steps, it is noticed by itself; within a turn,
-    /// [`Network::wake_all`](crate::Network::wake_all) says so.
+    /// It lives by a clock of its own.
     #[must_use]
     pub fn by_clock(self, clock: &Clock) -> Self {
         Self { clock: clock.clone(), ..self }
     }
 
     /// It gets a turn only when there is something to do: a frame at one of `ends`, which are all that it has, or a
-    /// deadline. Its application must have nothing else to wait for but alarms, and no device may count turns, as
-    /// [`LateDriver`](crate::LateDriver) does.
+    /// deadline, and at alarms. So no device may count turns, as [`LateDriver`](crate::LateDriver) does, and whoever does
+    /// something to the host within a run but outside of its own turns, in the condition of
+    /// [`run_until`](World::run_until) or the turn of another, tells so by [`Network::wake_all`](crate::Network::wake_all):
+    /// opening a flow, writing, letting its clock jump, setting what its application looks at.
     #[must_use]
     pub fn when_due(self, ends: Vec<EndHandle>) -> Self {
         Self { ends: Some(ends), ..self }
@@ -86,9 +87,8 @@ impl<F: FnMut(&Host) -> bool> Node for Resident<F> {
         self.host.next_deadline()
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        let Some(ends) = &self.ends else { return true };
-        ends.iter().any(EndHandle::has_due) || self.host.next_deadline().is_some_and(|at| at <= now)
+    fn has_arrivals(&self) -> bool {
+        self.ends.as_ref().is_none_or(|ends| ends.iter().any(EndHandle::has_due))
     }
 }
 
@@ -228,6 +228,45 @@ mod tests {
         assert_eq!((host.now(), host.lane().now()), (Instant::ZERO + Duration::from_secs(5), host.now()));
         clock.jump(world.now(), Duration::from_secs(2));
         assert_eq!(host.now(), Instant::ZERO + Duration::from_secs(7));
+    }
+
+    /// Of three hosts two talk, and the third is called at the beginning, for its alarm, and at the end.
+    #[test]
+    fn who_is_not_due_is_passed_over_and_still_knows_the_time() {
+        let (world, host, peer) = host(|end| Box::new(end));
+        world.add_host(&host);
+        let idle = Host::new(Lane::new(LaneConfig::seeded(2)));
+        let turns = Rc::new(Cell::new(0));
+        let count = turns.clone();
+        let resident = Resident::new(&idle, move |_| {
+            count.set(count.get() + 1);
+            false
+        });
+        world.add_resident(resident.when_due(vec![]));
+        let peer = RefCell::new(peer);
+        say(&mut peer.borrow_mut(), &arp_request());
+        hear(&world, &peer);
+        let turns_before = turns.get();
+        let mut heard = 0;
+        say(&mut peer.borrow_mut(), &ping(0));
+        let echo = || {
+            let mut frames = vec![];
+            peer.borrow_mut().rx_burst(&mut frames, 8).unwrap();
+            // What comes back is sent again, as a question.
+            for frame in &frames {
+                heard += 1;
+                assert_eq!(frame.bytes()[34], 0);
+                say(&mut peer.borrow_mut(), &ping(heard as u8));
+            }
+            heard == 50
+        };
+        world.run_until(Duration::from_secs(10), echo).unwrap();
+        assert_eq!(idle.lane().now(), world.now());
+        assert!(turns.get() - turns_before < 5, "{} turns", turns.get() - turns_before);
+        world.network().alarm(world.now() + DELAY / 2);
+        let before_alarm = turns.get();
+        world.run_for(DELAY).unwrap();
+        assert!(turns.get() >= before_alarm + 2, "at the beginning, and for the alarm");
     }
 
     #[test]

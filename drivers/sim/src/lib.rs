@@ -6,8 +6,9 @@
 //! a test that wants a particular misfortune writes a model of its own (any closure will do).
 //!
 //! A [`World`] drives hosts and other nodes on a network: it gives turns until nothing moves and then lets the clock jump,
-//! so that an hour takes what its packets take. [`LateDriver`] puts memory that behaves as AF_XDP's and DPDK's behind an
-//! end.
+//! so that an hour takes what its packets take. A [`Switch`] joins many links, a [`MultiQueue`] gives each lane of a host a
+//! queue, and [`LateDriver`] puts memory that behaves as AF_XDP's and DPDK's behind an end. Devices stall, go down and
+//! run dry by their [`EndHandle`]s, and a host may live by a [`Clock`] of its own.
 //!
 //! The same seed and the same calls give the same frames at the same instants, always. Nothing here reads a clock,
 //! sleeps, or needs an operating system.
@@ -36,6 +37,7 @@
 
 mod clock;
 mod config;
+mod crossing;
 mod dice;
 mod discipline;
 mod driver;

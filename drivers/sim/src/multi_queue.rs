@@ -108,7 +108,8 @@ impl MultiQueue {
         self.0.borrow().end.handle()
     }
 
-    /// Steers the frames of these numbers to the queue behind the right one. They need not have come yet.
+    /// Steers the frames of these numbers to the queue behind the right one, unless they go to every queue. They need not
+    /// have come yet.
     pub fn missteer(&self, frames: impl IntoIterator<Item = u64>) {
         self.0.borrow_mut().wrong.extend(frames);
     }

@@ -8,9 +8,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 
-use burstlane::frame::{Checksum, Frame, FramePool};
+use burstlane::frame::{Frame, FramePool};
 use burstlane::time::Instant;
 
+use crate::crossing::{apply, cross, packet_bytes};
 use crate::driver::{EndConfig, SimDriver};
 use crate::ecn;
 use crate::model::{Damage, Fate, LinkModel, Passing};
@@ -97,7 +98,8 @@ impl Network {
             self.0.arrivals.borrow_mut().pop();
             if direction.announced_at == at {
                 direction.announced_at = Instant::NEVER;
-                direction.announce(now);
+                let next = direction.next_arrival(now);
+                next.into_iter().for_each(|at| direction.announce(at));
             }
         }
     }
@@ -223,6 +225,8 @@ pub(crate) struct Direction {
     arrivals: Rc<Arrivals>,
     /// The earliest arrival that `arrivals` knows of; never, if none.
     announced_at: Instant,
+    /// When the first frame that was not fetched arrives, or its fate is decided; never, if there is none.
+    first_at: Rc<Cell<Instant>>,
     pub(crate) stats: LinkStats,
 }
 
@@ -241,6 +245,7 @@ impl Direction {
             number,
             arrivals,
             announced_at: Instant::NEVER,
+            first_at: Rc::new(Cell::new(Instant::NEVER)),
             stats: LinkStats::default(),
         }
     }
@@ -259,6 +264,7 @@ impl Direction {
         self.queue.clear();
         self.ready.clear();
         self.announced_at = Instant::NEVER;
+        self.first_at.set(Instant::NEVER);
         self.is_claimed = false;
     }
 
@@ -268,20 +274,30 @@ impl Direction {
 
     fn next_arrival(&mut self, now: Instant) -> Option<Instant> {
         self.release(now);
-        let due = self.queue.partition_point(|(at, _)| *at <= now);
-        let arrival = self.queue.get(due).map(|(at, _)| *at);
+        let arrival = match self.queue.front() {
+            Some((at, _)) if *at <= now => {
+                let due = self.queue.partition_point(|(at, _)| *at <= now);
+                self.queue.get(due).map(|(at, _)| *at)
+            }
+            first => first.map(|(at, _)| *at),
+        };
         // Nothing arrives then, but what does is known only then.
         let release = if self.waiting.is_empty() { None } else { self.model.next_release() };
         arrival.into_iter().chain(release).min()
     }
 
-    /// Whether a frame has arrived at `now` and was not fetched.
-    #[inline]
-    pub(crate) fn has_due(&mut self, now: Instant) -> bool {
-        if !self.waiting.is_empty() {
-            self.release(now);
-        }
-        !self.ready.is_empty() || self.queue.front().is_some_and(|(at, _)| *at <= now)
+    /// [`first_at`](Self::first_at), for who looks at it again and again.
+    pub(crate) fn first_arrival(&self) -> Rc<Cell<Instant>> {
+        self.first_at.clone()
+    }
+
+    /// Finds the first frame again, after some were taken away.
+    fn find_first(&self) {
+        let ready = (!self.ready.is_empty()).then_some(self.ready_at);
+        let queued = self.queue.front().map(|(at, _)| *at);
+        let waiting = if self.waiting.is_empty() { None } else { self.model.next_release() };
+        let first = ready.into_iter().chain(queued).chain(waiting).min();
+        self.first_at.set(first.unwrap_or(Instant::NEVER));
     }
 
     /// Lets the model decide over those of its frames whose time in its queue is over at `now`.
@@ -302,6 +318,9 @@ impl Direction {
         if is_plain && self.queue.is_empty() && (self.ready.is_empty() || self.ready_at == now) {
             self.stats.sent += count as u64;
             self.ready_at = now;
+            if count > 0 {
+                self.first_at.set(now);
+            }
             if count == frames.len() {
                 self.ready.append(frames);
             } else {
@@ -317,12 +336,17 @@ impl Direction {
             }
             self.transit(now, frame);
         }
-        self.announce(now);
+        if !self.waiting.is_empty() {
+            self.release(now);
+            self.model.next_release().into_iter().for_each(|at| self.announce(at));
+            self.find_first();
+        }
     }
 
-    /// Tells when something arrives, if that is earlier than what was told.
-    fn announce(&mut self, now: Instant) {
-        if let Some(at) = self.next_arrival(now).filter(|at| *at < self.announced_at) {
+    /// Tells that something arrives at `at`, if nothing was told to arrive earlier.
+    #[inline]
+    fn announce(&mut self, at: Instant) {
+        if at < self.announced_at {
             self.announced_at = at;
             self.arrivals.borrow_mut().push(Reverse((at, self.number)));
         }
@@ -338,18 +362,17 @@ impl Direction {
             self.stats.delivered += self.ready.len() as u64;
             self.stats.delivered_bytes += self.ready.iter().map(|frame| frame.len() as u64).sum::<u64>();
             frames.append(&mut self.ready);
+            self.find_first();
             return;
         }
         self.line_up();
-        let scan = self.queue.len().min(frames_max);
-        // Most often all that stands here is due: one look at the last of it answers for the rest.
-        let due = match self.queue.get(scan.wrapping_sub(1)) {
-            Some((at, _)) if *at <= now => scan,
-            _ => self.queue.partition_point(|(at, _)| *at <= now).min(scan),
-        };
-        self.stats.delivered += due as u64;
-        self.stats.delivered_bytes += self.queue.iter().take(due).map(|(_, frame)| frame.len() as u64).sum::<u64>();
-        frames.extend(self.queue.drain(..due).map(|(_, frame)| frame));
+        for _ in 0..frames_max {
+            let Some((_, frame)) = self.queue.pop_front_if(|(at, _)| *at <= now) else { break };
+            self.stats.delivered += 1;
+            self.stats.delivered_bytes += frame.len() as u64;
+            frames.push(frame);
+        }
+        self.find_first();
     }
 
     /// Loses those frames that are due at `until`, but for the first `ring_frames`.
@@ -364,6 +387,7 @@ impl Direction {
         if due > ring_frames {
             self.stats.missed += (due - ring_frames) as u64;
             self.queue.drain(ring_frames..due);
+            self.find_first();
         }
     }
 
@@ -431,6 +455,8 @@ impl Direction {
 
     #[inline]
     fn enqueue(&mut self, at: Instant, frame: Frame) {
+        self.announce(at);
+        self.first_at.set(self.first_at.get().min(at));
         match self.queue.back() {
             Some((last, _)) if *last > at => {
                 self.stats.reordered += 1;
@@ -453,65 +479,5 @@ impl Direction {
             }
             None => frame,
         }
-    }
-}
-
-/// What a device does as a frame leaves one host for another: marks that mean something to one host alone go, and a frame
-/// that it would have cut into packets says how many they were. Returns [`packet_bytes`].
-#[inline]
-fn cross(frame: &mut Frame) -> usize {
-    (frame.meta.netif, frame.meta.rx_hash) = (0, 0);
-    if frame.meta.segment_bytes != 0 {
-        let payload_bytes = frame.len().saturating_sub(usize::from(frame.meta.header_bytes));
-        let packets = payload_bytes.div_ceil(usize::from(frame.meta.segment_bytes)).max(1);
-        frame.meta.coalesced = u16::try_from(packets).unwrap_or(u16::MAX);
-    }
-    packet_bytes(frame)
-}
-
-/// Bytes of the largest packet that a frame is on a wire.
-#[inline]
-fn packet_bytes(frame: &Frame) -> usize {
-    match frame.meta.segment_bytes {
-        0 => frame.len(),
-        segment_bytes => frame.len().min(usize::from(frame.meta.header_bytes) + usize::from(segment_bytes)),
-    }
-}
-
-/// Damages a frame as a wire does: the sum that protects the bytes was written before, and nobody vouches for it after.
-fn apply(damage: Damage, frame: &mut Frame) {
-    finish_checksum(frame);
-    frame.meta.checksum = Checksum::Unverified;
-    match damage {
-        Damage::None | Damage::MarkCongestion => {}
-        Damage::FlipBit(bit) => {
-            let bits = frame.len() * 8;
-            let bit = (bit as usize).checked_rem(bits).unwrap_or(0);
-            if let Some(byte) = frame.bytes_mut().get_mut(bit / 8) {
-                *byte ^= 0x80 >> (bit % 8);
-            }
-        }
-        Damage::Truncate(bytes) => frame.truncate(bytes as usize),
-    }
-}
-
-/// Completes an unfinished checksum (RFC 1071). A sum of zero is written as its other form, which UDP demands and the
-/// others accept.
-fn finish_checksum(frame: &mut Frame) {
-    let Some((start, field)) = frame.partial_checksum() else { return };
-    let Some(covered) = frame.bytes_mut().get_mut(start..) else { return };
-    let sum: u64 = covered
-        .chunks(2)
-        .map(|pair| match *pair {
-            [high, low] => u64::from(u16::from_be_bytes([high, low])),
-            [high] => u64::from(high) << 8,
-            _ => 0,
-        })
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let folded = ((folded & 0xffff) + (folded >> 16)) as u16;
-    let sum = if folded == 0xffff { 0xffff } else { !folded };
-    if let Some(room) = covered.get_mut(field..field + 2) {
-        room.copy_from_slice(&sum.to_be_bytes());
     }
 }

@@ -156,7 +156,9 @@ impl Node for Switch {
         let mut moved = false;
         for port in 0..self.ports.len() {
             let mut arrived = std::mem::take(&mut self.arrived);
-            if let Some(Port { end, .. }) = self.ports.get_mut(port) {
+            if let Some(Port { end, handle, .. }) = self.ports.get_mut(port)
+                && handle.has_due()
+            {
                 // A port that is down gives nothing.
                 let _ = end.rx_burst(&mut arrived, BURST_FRAMES);
             }
@@ -179,7 +181,7 @@ impl Node for Switch {
         None
     }
 
-    fn is_due(&self, _now: Instant) -> bool {
+    fn has_arrivals(&self) -> bool {
         self.ports.iter().any(|port| port.handle.has_due())
     }
 }
