@@ -17,6 +17,8 @@ use burstlane_sim::{EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, 
 
 use crate::face::{Face, Handle};
 use crate::link::SparingLink;
+pub use crate::world::App;
+use crate::world::{LateMemory, SimLane, clean};
 
 /// The port at which the second host listens, unless it is told another one.
 pub const PORT: u16 = 4433;
@@ -63,9 +65,6 @@ impl HostsConfig {
         self
     }
 }
-
-/// An application: called in each turn of its host, and says whether it did anything.
-pub type App = Box<dyn FnMut(&Host) -> bool>;
 
 /// One host.
 pub struct Member {
@@ -208,21 +207,7 @@ impl Hosts {
     /// What is alive, for a person who looks for the reason of a failure.
     #[must_use]
     pub fn state(&self) -> String {
-        let each = self.members.iter().map(|member| {
-            let mut lane = member.host.lane();
-            format!(
-                "{} flows, {} remnants, {} buffer bytes, {} frames out, next deadline {:?}, drops {:?} {:?}, sent {:?}",
-                lane.flows(),
-                lane.remnants(),
-                lane.buffer_bytes(),
-                member.end.frames_out(),
-                lane.next_deadline(),
-                lane.drops().clone(),
-                lane.net().counters(),
-                member.end.sent(),
-            )
-        });
-        each.collect::<Vec<_>>().join("\n  ")
+        self.lanes().iter().map(SimLane::state).collect::<Vec<_>>().join("\n  ")
     }
 
     /// Ends the applications, lets everything run out, and checks that nothing is left: no flow, no remnant, no byte of
@@ -232,48 +217,23 @@ impl Hosts {
     /// If something is.
     pub fn assert_clean(self) {
         self.stop_apps();
-        let seed = self.config.seed;
-        self.world.run_for(Duration::from_nanos(1)).unwrap();
-        let is_over = || {
-            self.members.iter().all(|member| {
-                let lane = member.host.lane();
-                lane.flows() == 0 && lane.remnants() == 0
-            })
-        };
-        // The longest that anything stays: a flow that repeats itself to a peer that is gone, then TIME-WAIT.
-        if let Err(error) = self.world.run_until(QUIESCENCE_MAX, is_over) {
-            panic!("seed {seed}: not over: {error}; {}", self.state());
-        }
-        // What is still on the wire arrives.
-        self.world.run_for(Duration::from_secs(10)).unwrap();
-        assert_eq!(self.world.network().in_flight(), 0, "seed {seed}: frames on the wire");
-        assert_eq!(
-            self.world.forced_advances(),
-            0,
-            "seed {seed}: a host asked for turns without end; {}",
-            self.state()
-        );
-        for (i, member) in self.members.iter().enumerate() {
-            let lane = member.host.lane();
-            assert_eq!((lane.flows(), lane.remnants()), (0, 0), "seed {seed}: flows, remnants of host {i}");
-            assert_eq!(lane.buffer_bytes(), 0, "seed {seed}: buffer bytes of host {i}");
-            assert_eq!(member.end.frames_out(), 0, "seed {seed}: frames of host {i}'s pools");
-            if let Some((pool, counters)) = &member.late {
-                let rx = self.config.late[i].map_or(0, |late| late.rx_slots);
-                assert_eq!((pool.in_use(), pool.lent()), (0, rx), "seed {seed}: slots of host {i}'s device");
-                assert_eq!(counters.overwritten.get(), 0, "seed {seed}: slots written while the device held them");
-                assert_eq!(counters.taken.get(), counters.completed.get(), "seed {seed}: frames taken, completed");
-            }
-        }
-        let Self { world, members, .. } = self;
-        drop(world);
-        for Member { host, end, late, .. } in members {
-            drop(host);
-            assert_eq!(end.frames_out(), 0, "seed {seed}: frames after the lane is gone");
-            if let Some((pool, _)) = late {
-                assert_eq!((pool.in_use(), pool.lent()), (0, 0), "seed {seed}: slots after the lane is gone");
-            }
-        }
+        let [left, right] = self.lanes();
+        let Self { world, members, config } = self;
+        drop(members);
+        clean::assert_clean(config.seed, world, vec![("host 0".into(), left), ("host 1".into(), right)], vec![]);
+    }
+
+    /// The two as lanes of any world.
+    fn lanes(&self) -> [SimLane; 2] {
+        [0, 1].map(|i| {
+            let Member { host, end, late, apps } = &self.members[i];
+            let rx_slots = self.config.late[i].map_or(0, |late| late.rx_slots);
+            let late = late.iter().map(|(pool, counters)| {
+                let (pool, counters) = (pool.clone(), counters.clone());
+                LateMemory { pool, counters, rx_slots }
+            });
+            SimLane { host: host.clone(), ends: vec![end.clone()], late: late.collect(), apps: apps.clone() }
+        })
     }
 }
 
@@ -285,7 +245,4 @@ pub fn small_lane(seed: u64) -> LaneConfig {
 }
 
 /// Packet memory of a host, for the same reason.
-const SMALL_POOL: PoolConfig = PoolConfig { slots: 512, slot_bytes: 2048, headroom: 128 };
-
-/// How long a flow or a remnant may outlive its application, in virtual time.
-const QUIESCENCE_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const SMALL_POOL: PoolConfig = PoolConfig { slots: 512, slot_bytes: 2048, headroom: 128 };

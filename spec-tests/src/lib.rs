@@ -17,6 +17,7 @@ pub mod link;
 pub mod packets;
 pub mod pattern;
 pub mod transfer;
+pub mod world;
 
 pub use face::{Channel, Face};
 pub use hosts::{Hosts, HostsConfig, PORT};
