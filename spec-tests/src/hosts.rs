@@ -13,7 +13,9 @@ use burstlane::net::{InterfaceConfig, NetConfig};
 use burstlane::observe::Capture;
 use burstlane::socket::Host;
 use burstlane::transport::Transport;
-use burstlane_sim::{EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, LinkConfig, Network, World};
+use burstlane_sim::{
+    Clock, EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, LinkConfig, Network, Resident, World,
+};
 
 use crate::face::{Face, Handle};
 use crate::link::SparingLink;
@@ -34,6 +36,8 @@ pub struct HostsConfig {
     pub ends: [EndConfig; 2],
     /// Ends with foreign memory and late completion.
     pub late: [Option<LateConfig>; 2],
+    /// Parts per million that each host's clock gains, or loses.
+    pub clock_ppm: [i32; 2],
     /// Both lanes; the seed in it is not used.
     pub lane: LaneConfig,
     /// Where the second host listens.
@@ -52,6 +56,7 @@ impl HostsConfig {
             links: [link.clone(), link],
             ends: [1, 2].map(|n| EndConfig { pool: SMALL_POOL, ..EndConfig::host(n) }),
             late: [None, None],
+            clock_ppm: [0, 0],
             lane: small_lane(0),
             port: PORT,
             is_v6: false,
@@ -74,6 +79,8 @@ pub struct Member {
     pub end: EndHandle,
     /// The device's own memory and counters, where it has them.
     pub late: Option<(FramePool, Rc<LateCounters>)>,
+    /// Its clock, to make it jump.
+    pub clock: Clock,
     apps: Rc<RefCell<Vec<App>>>,
 }
 
@@ -118,8 +125,10 @@ impl Hosts {
             let host = Host::new(lane);
             let apps: Rc<RefCell<Vec<App>>> = Rc::default();
             let run = apps.clone();
-            world.add_app(&host, move |host| run.borrow_mut().iter_mut().fold(false, |moved, app| app(host) | moved));
-            Member { host, end, late, apps }
+            let clock = Clock::skewed(config.clock_ppm[i], Duration::ZERO);
+            let run = move |host: &Host| run.borrow_mut().iter_mut().fold(false, |moved, app| app(host) | moved);
+            world.add_resident(Resident::new(&host, run).by_clock(&clock));
+            Member { host, end, late, clock, apps }
         });
         Self { world, members, config }
     }
@@ -226,7 +235,7 @@ impl Hosts {
     /// The two as lanes of any world.
     fn lanes(&self) -> [SimLane; 2] {
         [0, 1].map(|i| {
-            let Member { host, end, late, apps } = &self.members[i];
+            let Member { host, end, late, apps, .. } = &self.members[i];
             let rx_slots = self.config.late[i].map_or(0, |late| late.rx_slots);
             let late = late.iter().map(|(pool, counters)| {
                 let (pool, counters) = (pool.clone(), counters.clone());

@@ -22,7 +22,7 @@ use burstlane_sim::{
 };
 use burstlane_spec::pattern::Dice;
 use burstlane_spec::world::{HostConfig, Link, NetworkConfig, SimWorld, WorldConfig};
-use burstlane_spec::{Face, Transfer, TransferConfig};
+use burstlane_spec::{Face, Hosts, HostsConfig, Transfer, TransferConfig};
 use burstlane_tcp::{Config, Tcp};
 
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -271,4 +271,26 @@ fn codel_keeps_the_wait_of_a_bulk_transfer_short() {
     };
     let (drop_tail, codel) = (wait(Discipline::DropTail), wait(Discipline::CoDel(CoDelConfig::default())));
     assert!(2 * codel < drop_tail, "at most {codel} frames under way with CoDel, {drop_tail} without");
+}
+
+/// Clocks that run apart by a tenth, or an hour at once, are nobody's affair but their hosts'.
+#[test]
+fn two_hosts_need_not_agree_on_the_time() {
+    for (seed, clock_ppm) in [[100_000, 0], [0, -100_000], [200, -200]].into_iter().enumerate() {
+        let link = bad_link(&mut Dice::new(seed as u64));
+        let hosts = Hosts::new(HostsConfig { clock_ppm, ..HostsConfig::new(seed as u64).with_link(&link) });
+        let engines = hosts.add::<Tcp>(Config::default());
+        let transfer = Transfer::start(&hosts, engines, TransferConfig::new(seed as u64, [100_000, 100_000]));
+        hosts.world.run_for(50 * MS).unwrap();
+        assert!(!transfer.is_over());
+        let true_time = hosts.world.now();
+        hosts.members[1].clock.jump(true_time, Duration::from_secs(seed as u64));
+        hosts.world.run_for(MS).unwrap();
+        let shown = hosts.members.each_ref().map(|member| member.host.now());
+        let ahead = shown[1].as_nanos() as i64 - shown[0].as_nanos() as i64;
+        let skew = i64::from(clock_ppm[1] - clock_ppm[0]) * 51;
+        assert_eq!(ahead, seed as i64 * 1_000_000_000 + skew, "51 ms and {clock_ppm:?}");
+        transfer.finish(&hosts, LIMIT);
+        hosts.assert_clean();
+    }
 }

@@ -37,8 +37,7 @@ impl WorldConfig {
                     let mut switch = Switch::new(*config);
                     for port in ports {
                         let near = site.end_of(network, port.host);
-                        let mtu = near.capabilities.mtu;
-                        let far = EndConfig::host(0).with_mtu(mtu);
+                        let far = EndConfig { rx_ring_frames: None, ..near.clone() };
                         let (near, far) = site.cable(near, far, &[port.up.clone(), port.down.clone()]);
                         site.plug(network, port.host, near, Some(far.handle()));
                         switch.add_port(far);
@@ -69,13 +68,13 @@ struct Shell {
 impl<'a> Site<'a> {
     fn new(config: &'a WorldConfig) -> Self {
         let hosts = config.hosts.iter().enumerate().map(|(number, host)| {
-            let ports = UdpPorts::new();
+            let ports = (host.lanes > 1).then(UdpPorts::new);
             let lanes = (0..host.lanes.max(1)).map(|lane| {
                 let seed = config.seed.wrapping_mul(2).wrapping_add(number as u64).wrapping_add(u64::from(lane) << 32);
                 let seed = LaneConfig::seeded(seed).seed;
                 let mut lane = Lane::new(LaneConfig { seed, lane, lanes: host.lanes.max(1), ..host.lane.clone() });
                 // The lanes of a host have one address, and so one set of ports.
-                lane.net().set_udp_ports(ports.clone());
+                ports.iter().for_each(|ports| lane.net().set_udp_ports(ports.clone()));
                 (lane, vec![], vec![])
             });
             Shell { lanes: lanes.collect(), interfaces: vec![] }
