@@ -321,6 +321,24 @@ fn codel_spares_what_does_not_stand() {
     assert!(play(link(Discipline::CoDel(CoDelConfig::default())), &traffic).iter().all(Option::is_some));
 }
 
+/// What CoDel dropped does not count against the limit afterwards.
+#[test]
+fn an_empty_queue_has_all_its_room_again() {
+    let overload = (0..4000).map(|i| i * nanos(800));
+    let later = (0..15).map(|_| 10_000 * MS);
+    let traffic: Vec<Sent> = overload.chain(later).map(|at| Sent { at, bytes: 1000, is_ect: false }).collect();
+    let fates = play(LinkConfig { queue_bytes_max: Some(15_000), ..link(SHORT_CODEL) }, &traffic);
+    let dropped = fates[..4000].iter().filter(|fate| fate.is_none()).count();
+    assert!(dropped > 500, "{dropped}");
+    assert!(fates[4000..].iter().all(Option::is_some));
+}
+
+const SHORT_CODEL: Discipline = Discipline::CoDel(CoDelConfig {
+    target: Duration::from_millis(2),
+    interval: Duration::from_millis(20),
+    signal: Signal::Drop,
+});
+
 #[test]
 fn another_model_does_not_change_the_fate_of_what_waits() {
     let net = Network::new();
