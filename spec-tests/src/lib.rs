@@ -25,6 +25,7 @@ pub mod recording;
 pub mod scenario;
 pub mod subject;
 pub mod transfer;
+pub mod world;
 
 pub use face::{Channel, Face};
 pub use hosts::{Hosts, HostsConfig, PORT};

@@ -23,7 +23,7 @@ use crate::face::{Channel, Face, Handle};
 use crate::hosts::{Hosts, HostsConfig, PORT};
 use crate::link::SparingLink;
 use crate::recording::Recording;
-use crate::scenario::{Device, FlowPlan, Scenario, Side};
+use crate::scenario::{Device, Fault, FlowPlan, Scenario, Side};
 use crate::subject::{Opening, Promises, Subject};
 
 /// How closely to look.
@@ -433,7 +433,19 @@ fn hosts_config(scenario: &Scenario) -> HostsConfig {
         end.with_mtu(scenario.link.mtu)
     };
     let late = (scenario.device == Device::Late).then(LateConfig::default);
-    HostsConfig { ends: [end(1), end(2)], late: [late, late], is_v6: scenario.is_v6, ..base.with_link(&scenario.link) }
+    let ppm = |side: Side| {
+        scenario.faults.iter().find_map(|fault| match fault {
+            Fault::Clock { side: whose, parts_per_million } if *whose == side => Some(*parts_per_million),
+            _ => None,
+        })
+    };
+    HostsConfig {
+        clock_ppm: Side::BOTH.map(|side| ppm(side).unwrap_or(0)),
+        ends: [end(1), end(2)],
+        late: [late, late],
+        is_v6: scenario.is_v6,
+        ..base.with_link(&scenario.link)
+    }
 }
 
 /// The left side's port of flow 0; the next flows have the next ones.
