@@ -12,6 +12,7 @@ use burstlane::transport::LaneParts;
 use burstlane_sim::{EndConfig, LinkConfig, Network, SimDriver, StandardLink};
 use burstlane_tcp::Tcp;
 
+use super::clock::Clock;
 use super::{BULK_BUFFER_BYTES, Cost, MESSAGE_BYTES, Meter, Plan, SERVER_PORT, UNIT_BYTES, Workload};
 
 pub(super) fn run(plan: Plan) -> anyhow::Result<Cost> {
@@ -93,11 +94,11 @@ struct Pair {
     network: Network,
     client: Host,
     server: Host,
-    started: std::time::Instant,
+    clock: Clock,
 }
 
 impl Pair {
-    fn new(buffer_bytes: u32) -> anyhow::Result<Self> {
+    fn new(plan: Plan, buffer_bytes: u32) -> anyhow::Result<Self> {
         let network = Network::new();
         let there = StandardLink::boxed(LinkConfig::default(), 1)?;
         let back = StandardLink::boxed(LinkConfig::default(), 2)?;
@@ -108,11 +109,11 @@ impl Pair {
         let mut server = Host::new(SERVER, b, config)?;
         let (core, _, net) = server.lane.engine(server.tcp);
         core.listen(net, Endpoint::new(Ip::ANY, SERVER_PORT), 4096).context("listen")?;
-        Ok(Self { network, client, server, started: std::time::Instant::now() })
+        Ok(Self { network, client, server, clock: plan.clock() })
     }
 
-    fn now(&self) -> Instant {
-        let now = Instant::ZERO + self.started.elapsed();
+    fn now(&mut self) -> Instant {
+        let now = Instant::from_nanos(self.clock.nanos());
         self.network.advance(now);
         now
     }
@@ -151,7 +152,7 @@ fn accept_all(app: &mut App<'_>, event: &EngineEvent<std::convert::Infallible>) 
 }
 
 fn bulk(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(BULK_BUFFER_BYTES as u32)?;
+    let mut pair = Pair::new(plan, BULK_BUFFER_BYTES as u32)?;
     let flows = pair.establish(plan.connections)?;
     let data = vec![7; 64 * 1024];
     let mut buffer = vec![0; 64 * 1024];
@@ -194,7 +195,7 @@ fn bulk(plan: Plan) -> anyhow::Result<Cost> {
 }
 
 fn exchange(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(RPC_BUFFER_BYTES)?;
+    let mut pair = Pair::new(plan, RPC_BUFFER_BYTES)?;
     let flows = pair.establish(plan.connections)?;
     let mut meter = Meter::new(plan);
     let mut message = [7; MESSAGE_BYTES];
@@ -234,7 +235,7 @@ fn answer(app: &mut App<'_>, event: &EngineEvent<std::convert::Infallible>, mess
 }
 
 fn short(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(RPC_BUFFER_BYTES)?;
+    let mut pair = Pair::new(plan, RPC_BUFFER_BYTES)?;
     let mut meter = Meter::new(plan);
     let mut message = [7; MESSAGE_BYTES];
     let (mut open, mut done) = (0, 0.0);
