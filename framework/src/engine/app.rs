@@ -135,10 +135,28 @@ impl<T: Transport> Core<T> {
 
     /// An operation of the application on a flow whose protocol is not over. `false` if it is.
     pub fn app(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId, op: AppOp<T::Op>) -> bool {
+        self.app_all(lane, net, flow, [op])
+    }
+
+    /// Several operations on one flow, in this order and in one call: whoever answers what it reads has both to tell.
+    /// `false` if the flow's protocol is over; what follows an operation that ends it is left out.
+    pub fn app_all<const N: usize>(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        flow: FlowId,
+        ops: [AppOp<T::Op>; N],
+    ) -> bool {
         if self.slot(flow).is_none() {
             return false;
         }
-        let done = self.with(lane, net, flow.index, |transport, cx, conn, io, _| transport.on_app(cx, conn, io, op));
+        let done = self.with(lane, net, flow.index, |transport, cx, conn, io, _| {
+            for op in ops {
+                if !cx.is_ended() {
+                    transport.on_app(cx, conn, io, op);
+                }
+            }
+        });
         self.serve_wakes();
         done.is_some()
     }

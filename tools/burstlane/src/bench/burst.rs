@@ -55,6 +55,21 @@ impl App<'_> {
         taken
     }
 
+    /// Answers a received message with itself, and with `finish` sends no more. `false` if there is none yet.
+    fn echo(&mut self, flow: FlowId, message: &mut [u8; MESSAGE_BYTES], finish: bool) -> bool {
+        let Some(io) = self.core.io(flow).filter(|io| io.rx.len() >= MESSAGE_BYTES) else { return false };
+        let taken = io.rx.read(&mut self.lane.mem, message);
+        io.tx.write(&mut self.lane.mem, message, io.tx_max as usize);
+        if finish {
+            io.tx_finished = true;
+            let ops = [AppOp::Consumed(taken), AppOp::Written, AppOp::Shutdown];
+            self.core.app_all(self.lane, self.net, flow, ops);
+        } else {
+            self.core.app_all(self.lane, self.net, flow, [AppOp::Consumed(taken), AppOp::Written]);
+        }
+        true
+    }
+
     fn received(&mut self, flow: FlowId) -> usize {
         self.core.io(flow).map_or(0, |io| io.rx.len())
     }
@@ -225,9 +240,7 @@ fn answer(app: &mut App<'_>, event: &EngineEvent<std::convert::Infallible>, mess
     let EngineEvent::Ready(flow, ready) = event else { return 0.0 };
     let mut answered = 0.0;
     if ready.contains(Ready::READABLE) {
-        while app.received(*flow) >= MESSAGE_BYTES {
-            app.read(*flow, message);
-            app.write(*flow, message);
+        while app.echo(*flow, message, false) {
             answered += 1.0;
         }
     }
@@ -265,11 +278,7 @@ fn short(plan: Plan) -> anyhow::Result<Cost> {
         pair.server.turn(now, |app, event| {
             accept_all(app, event);
             let EngineEvent::Ready(flow, ready) = event else { return };
-            if app.received(*flow) >= MESSAGE_BYTES {
-                app.read(*flow, &mut message);
-                app.write(*flow, &message);
-                app.shutdown(*flow);
-            }
+            app.echo(*flow, &mut message, true);
             if ready.contains(Ready::CLOSED) {
                 app.core.let_go(app.lane, app.net, *flow);
             }
