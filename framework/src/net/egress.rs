@@ -9,9 +9,9 @@
 use super::Net;
 use super::checksum::ChecksumSpec;
 use super::claim::Encapsulation;
-use super::emit::{Cursor, Out};
+use super::emit::{Cursor, Out, Pool, total_bytes};
 use super::header::{DONT_FRAGMENT, IpFields};
-use super::path::{Hop, PathId, PathInfo};
+use super::path::{Hop, HopKnown, PathId, PathInfo};
 use super::route::RouteError;
 use super::udp::UDP_CHECKSUM_FIELD;
 use crate::addr::Ip;
@@ -97,7 +97,7 @@ impl<'a> TxBatch<'a> {
         segment_bytes: usize,
         mut patch: impl FnMut(&mut [u8], SegmentAt),
     ) -> Result<usize, TxStop> {
-        let total: usize = payload.iter().map(|slice| slice.len()).sum();
+        let total = total_bytes(payload);
         let mut out = self.open(path, info)?;
         let fits = out.transport_bytes_max().checked_sub(header.len());
         let segment_bytes = segment_bytes.max(1);
@@ -105,24 +105,13 @@ impl<'a> TxBatch<'a> {
             return Err(TxStop::TooBig { mtu: out.path.mtu });
         }
         let mut cursor = Cursor { slices: payload, offset: 0 };
-        let mut taken = 0;
-        loop {
-            let (pool, len) = out.piece(header.len(), total - taken, segment_bytes);
-            let at = SegmentAt { offset: taken, len, last: taken + len == total };
-            let sent = if out.may_send() {
-                out.send(pool, header, &mut cursor, at, segment_bytes, &mut patch)
-            } else {
-                Err(TxStop::Full)
-            };
-            match sent {
-                Ok(()) => taken += len,
-                Err(stop) if taken == 0 => return Err(stop),
-                Err(_) => return Ok(taken),
-            }
-            if taken >= total {
-                return Ok(taken);
-            }
+        if total > segment_bytes {
+            return out.send_pieces(header, &mut cursor, total, segment_bytes, patch);
         }
+        // One packet, as most calls are: straight, without what a loop has to keep.
+        let at = SegmentAt { offset: 0, len: total, last: true };
+        out.send(Pool::Standard, header, &mut cursor, at, segment_bytes, &mut patch)?;
+        Ok(total)
     }
 
     /// Sends one packet that `fill` writes in place: it gets `len_max` bytes, of whatever content, and returns how many
@@ -236,19 +225,12 @@ impl<'a> TxBatch<'a> {
         self.now
     }
 
-    /// Asks for the next hop and borrows what sending takes.
+    /// Borrows what sending takes, once the next hop is known.
     #[inline(always)]
     fn open(&mut self, id: PathId, info: &TxInfo) -> Result<Out<'_>, TxStop> {
-        if let Hop::Neighbour { ip, id: neighbour } = self.net.paths.get(id).ok_or(TxStop::NoPath)?.hop {
-            let mac = match self.net.neighbours.resolve(neighbour, self.now) {
-                (Some(mac), None) => mac,
-                found => self.net.resolve_slowly(self.now, id, ip, found).inspect_err(|stop| {
-                    self.blocked = self.blocked.or((*stop == TxStop::Unresolved).then_some(id));
-                })?,
-            };
-            if let Some(path) = self.net.paths.get_mut(id) {
-                path.template.set_destination(mac);
-            }
+        let path = self.net.paths.get(id).ok_or(TxStop::NoPath)?;
+        if !path.hop_known.holds(self.net.neighbours.epoch(), self.now) {
+            self.find_hop(id)?;
         }
         let Net { netifs, paths, scratch, drops, fragment_ident, config, .. } = &mut *self.net;
         let path = paths.get_mut(id).ok_or(TxStop::NoPath)?;
@@ -269,5 +251,27 @@ impl<'a> TxBatch<'a> {
             ),
         };
         Ok(Out { netif, path, fields, udp, checksum, bytes_left: &mut self.bytes_left, scratch, drops, fragment_ident })
+    }
+
+    /// Asks where the path's packets go next, writes it into its template, and notes for how long that is good.
+    #[cold]
+    fn find_hop(&mut self, id: PathId) -> Result<(), TxStop> {
+        let path = self.net.paths.get(id).ok_or(TxStop::NoPath)?;
+        let Hop::Neighbour { ip, id: neighbour } = path.hop else { return Ok(()) };
+        let mac = match self.net.neighbours.resolve(neighbour, self.now) {
+            (Some(mac), None) => mac,
+            found => self.net.resolve_slowly(self.now, id, ip, found).inspect_err(|stop| {
+                self.blocked = self.blocked.or((*stop == TxStop::Unresolved).then_some(id));
+            })?,
+        };
+        let Net { paths, neighbours, .. } = &mut *self.net;
+        if let Some(path) = paths.get_mut(id) {
+            path.template.set_destination(mac);
+            // It may be another entry by now.
+            if let Hop::Neighbour { id, .. } = path.hop {
+                path.hop_known = HopKnown { epoch: neighbours.epoch(), until: neighbours.fresh_until(id) };
+            }
+        }
+        Ok(())
     }
 }

@@ -73,7 +73,30 @@ impl Out<'_> {
         (pool, len.max(left.min(segment_bytes)))
     }
 
-    /// One frame: header and the next piece of the payload.
+    /// As many frames as it takes, or as there is room for: see [`TxBatch::segments`](super::TxBatch::segments).
+    #[inline(never)]
+    pub(super) fn send_pieces(
+        mut self,
+        header: &[u8],
+        payload: &mut Cursor<'_>,
+        total: usize,
+        segment_bytes: usize,
+        mut patch: impl FnMut(&mut [u8], SegmentAt),
+    ) -> Result<usize, TxStop> {
+        let mut taken = 0;
+        while taken < total {
+            let (pool, len) = self.piece(header.len(), total - taken, segment_bytes);
+            let at = SegmentAt { offset: taken, len, last: taken + len == total };
+            match self.send(pool, header, payload, at, segment_bytes, &mut patch) {
+                Ok(()) => taken += len,
+                Err(stop) if taken == 0 => return Err(stop),
+                Err(_) => break,
+            }
+        }
+        Ok(taken)
+    }
+
+    /// One frame, if there is room: header and the next piece of the payload.
     #[inline(always)]
     pub(super) fn send(
         &mut self,
@@ -84,6 +107,9 @@ impl Out<'_> {
         segment_bytes: usize,
         patch: &mut impl FnMut(&mut [u8], SegmentAt),
     ) -> Result<(), TxStop> {
+        if !self.may_send() {
+            return Err(TxStop::Full);
+        }
         let front = self.path.template.bytes();
         let header_at = front + self.udp_bytes();
         let mut frame = match (pool, &self.netif.large) {
@@ -96,7 +122,7 @@ impl Out<'_> {
         let (ip, transport) = bytes.split_at_mut(front);
         self.path.template.write(ip, &self.fields, transport.len());
         let (head, body) = transport.split_at_mut(header_at - front + header.len());
-        let (_, own) = self.write_udp(head, body.len());
+        let own = self.write_udp(head, body.len());
         own.copy_from_slice(header);
         patch(own, at);
         let pseudo = self.path.template.pseudo_sum(self.fields.protocol, head.len() + body.len());
@@ -171,17 +197,17 @@ impl Out<'_> {
     }
 
     /// Writes the UDP header, if there is one, to the front of `head`, which with `more` bytes behind it is the datagram.
-    #[inline]
-    fn write_udp<'c>(&self, head: &'c mut [u8], more: usize) -> (&'c mut [u8], &'c mut [u8]) {
+    /// Returns what is left of `head`.
+    #[inline(always)]
+    fn write_udp<'c>(&self, head: &'c mut [u8], more: usize) -> &'c mut [u8] {
+        let Some([source, destination]) = self.udp else { return head };
         let bytes = (head.len() + more) as u16;
-        let (udp, own) = head.split_at_mut(self.udp_bytes());
-        if let (Some([source, destination]), Some(udp)) = (self.udp, udp.first_chunk_mut::<UDP_HEADER_BYTES>()) {
-            [udp[0], udp[1]] = source.to_be_bytes();
-            [udp[2], udp[3]] = destination.to_be_bytes();
-            [udp[4], udp[5]] = bytes.to_be_bytes();
-            [udp[6], udp[7]] = [0, 0];
-        }
-        (udp, own)
+        let Some((udp, own)) = head.split_first_chunk_mut::<UDP_HEADER_BYTES>() else { return &mut [] };
+        [udp[0], udp[1]] = source.to_be_bytes();
+        [udp[2], udp[3]] = destination.to_be_bytes();
+        [udp[4], udp[5]] = bytes.to_be_bytes();
+        [udp[6], udp[7]] = [0, 0];
+        own
     }
 
     /// Copies the payload behind the header, and fills in the checksum, or leaves it to the device.
@@ -231,7 +257,7 @@ impl Out<'_> {
     }
 
     /// What goes into the field: the checksum of pseudo-header and `sum`, or without it the pseudo-header's sum alone.
-    #[inline]
+    #[inline(always)]
     fn field(&self, pseudo: u64, sum: Option<u64>) -> [u8; 2] {
         match sum {
             None => simd::fold(pseudo).to_ne_bytes(),
@@ -304,8 +330,24 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    #[inline]
-    fn copy_and_sum(&mut self, mut to: &mut [u8]) -> u64 {
+    #[inline(always)]
+    fn copy_and_sum(&mut self, to: &mut [u8]) -> u64 {
+        if to.is_empty() {
+            return 0;
+        }
+        // Mostly all of it lies in one slice.
+        let end = self.offset + to.len();
+        match self.slices.first().and_then(|first| first.get(self.offset..end)) {
+            Some(part) => {
+                self.offset = end;
+                simd::copy_and_sum(to, part)
+            }
+            None => self.copy_and_sum_parts(to),
+        }
+    }
+
+    #[inline(never)]
+    fn copy_and_sum_parts(&mut self, mut to: &mut [u8]) -> u64 {
         let (mut sum, mut at) = (0, 0);
         while !to.is_empty() {
             let part = self.next(to.len());
@@ -319,6 +361,16 @@ impl<'p> Cursor<'p> {
             to = rest;
         }
         sum
+    }
+}
+
+/// Bytes of all the slices.
+#[inline]
+pub(super) fn total_bytes(slices: &[&[u8]]) -> usize {
+    match slices {
+        [] => 0,
+        [only] => only.len(),
+        several => several.iter().map(|slice| slice.len()).sum(),
     }
 }
 

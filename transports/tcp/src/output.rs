@@ -343,7 +343,17 @@ impl Tcp {
     ) -> Result<u64, TxStop> {
         let seq = SeqNum::of_offset(start);
         let header = self.header(cx.now, &cx.key(), conn, io, seq);
-        let slices = io.tx.slices(cx.mem, plan.offset, plan.bytes);
+        let (one, several);
+        let slices: &[&[u8]] = match io.tx.slice(cx.mem, plan.offset, plan.bytes) {
+            Some(slice) => {
+                one = [slice];
+                &one
+            }
+            None => {
+                several = io.tx.slices(cx.mem, plan.offset, plan.bytes);
+                &several
+            }
+        };
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if offered == 0 && !plan.fin {
             // The buffer holds what SND.UNA says; if not, a bug must not become an endless loop.
@@ -354,7 +364,7 @@ impl Tcp {
         let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
         let mut fin_left = false;
         let segment = conn.segment_bytes() as usize;
-        let taken = out.segments(path, &TX_INFO, header.as_slice(), &slices, segment, |header, at| {
+        let taken = out.segments(path, &TX_INFO, header.as_slice(), slices, segment, |header, at| {
             let flags = if at.last { last_flags } else { 0 };
             wire::patch(header, seq + at.offset as u32, flags);
         })?;
