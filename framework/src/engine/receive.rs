@@ -72,8 +72,9 @@ impl<T: Transport> Core<T> {
     /// Packets that do not parse go no further.
     fn parse_all(&mut self, lane: &mut LaneParts, packets: &mut Vec<Option<Packet>>, scratch: &mut Scratch<T>) {
         let Scratch { items, looked_up, .. } = scratch;
-        packets.retain(|packet| {
-            let Some(packet) = packet else { return false };
+        let mut kept = 0;
+        for at in 0..packets.len() {
+            let Some(Some(packet)) = packets.get(at) else { continue };
             match self.transport.parse(packet) {
                 Ok(Parsed { key, meta, port, header_bytes }) => {
                     let hash = match looked_up.last() {
@@ -83,14 +84,15 @@ impl<T: Transport> Core<T> {
                     };
                     items.push(Item { meta, header_bytes, next: NO_ITEM });
                     looked_up.push(LookedUp { key, hash, place: None, port });
-                    true
+                    if kept != at {
+                        packets.swap(kept, at);
+                    }
+                    kept += 1;
                 }
-                Err(reason) => {
-                    self.count(lane, reason);
-                    false
-                }
+                Err(reason) => self.count(lane, reason),
             }
-        });
+        }
+        packets.truncate(kept);
     }
 
     fn look_up_all(&mut self, scratch: &mut Scratch<T>) {
@@ -161,6 +163,9 @@ impl<T: Transport> Core<T> {
                 transport.on_run(cx, conn, io, &mut run);
                 at = run.at;
             });
+        }
+        if at == NO_ITEM {
+            return;
         }
         let ended = self.slot(head.flow).is_none_or(|slot| slot.conn.is_none());
         while at != NO_ITEM {
