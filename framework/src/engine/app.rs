@@ -64,10 +64,8 @@ impl<T: Transport> Core<T> {
     /// Forgets the remnants that `which` names, and gives back what they held.
     pub(super) fn forget_remnants(&mut self, net: &mut Net, which: impl Fn(&RemnantSlot<T::Key, T::Remnant>) -> bool) {
         for index in 0..self.remnants.places() {
-            if self.remnants.get_mut(index).is_some_and(|slot| which(slot))
-                && let Some(slot) = self.remnants.take(index)
-            {
-                self.forget_remnant(net, index, slot);
+            if self.remnants.get_mut(index).is_some_and(|slot| which(slot)) {
+                self.forget_remnant(net, index);
             }
         }
     }

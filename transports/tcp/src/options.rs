@@ -100,21 +100,26 @@ pub(crate) fn parse(bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps>, O
     if bytes.is_empty() {
         return Ok((None, if is_syn { Options::Syn(SynOptions::default()) } else { Options::None }));
     }
-    // The shape that nearly every segment has.
-    if let [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] = *bytes
-        && !is_syn
-    {
+    // How nearly every segment begins (RFC 7323 appendix A), and most end.
+    if let [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3, ref rest @ ..] = *bytes {
         let value = u32::from_be_bytes([v0, v1, v2, v3]);
-        let echo = u32::from_be_bytes([e0, e1, e2, e3]);
-        return Ok((Some(Timestamps { value, echo }), Options::None));
+        let timestamps = Some(Timestamps { value, echo: u32::from_be_bytes([e0, e1, e2, e3]) });
+        if rest.is_empty() && !is_syn {
+            return Ok((timestamps, Options::None));
+        }
+        return parse_any(rest, timestamps, is_syn);
     }
-    parse_any(bytes, is_syn)
+    parse_any(bytes, None, is_syn)
 }
 
 #[cold]
 #[inline(never)]
-fn parse_any(mut bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps>, Options), DropReason> {
-    let (mut timestamps, mut syn, mut sack) = (None, SynOptions::default(), None);
+fn parse_any(
+    mut bytes: &[u8],
+    mut timestamps: Option<Timestamps>,
+    is_syn: bool,
+) -> Result<(Option<Timestamps>, Options), DropReason> {
+    let (mut syn, mut sack) = (SynOptions::default(), None);
     loop {
         let (kind, rest) = match *bytes {
             [] | [KIND_END, ..] => break,
