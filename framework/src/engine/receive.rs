@@ -14,9 +14,7 @@ use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
 use crate::socket::FlowIo;
 use crate::time::Instant;
 use crate::transport::run::{Item, NO_ITEM};
-use crate::transport::{
-    Class, FlowError, LaneParts, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
-};
+use crate::transport::{Class, FlowError, LaneParts, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict};
 
 /// Reused from burst to burst: nothing here allocates once it has grown. Both lists are parallel to the packets.
 pub(super) struct Scratch<T: Transport> {

@@ -105,14 +105,14 @@ impl<T: Transport> Engine for Core<T> {
         // Once around: what asks for more waits for the next turn, so that no flow and no class starves another.
         let mut in_vain = 0;
         for _ in 0..list.len() {
-            if !net.has_room() {
+            let Some((flow, rank)) = self.ready.get_mut(class as usize).and_then(|list| list.pop()) else { break };
+            let wants_more = self.transmit_flow(lane, net, class, flow, rank);
+            if wants_more && !net.has_room() {
                 in_vain += 1;
-                if in_vain > POLLS_WITHOUT_ROOM {
+                if in_vain >= POLLS_WITHOUT_ROOM {
                     break;
                 }
             }
-            let Some((flow, rank)) = self.ready.get_mut(class as usize).and_then(|list| list.pop()) else { break };
-            self.transmit_flow(lane, net, class, flow, rank);
         }
         if let Some(list) = self.ready.get_mut(class as usize) {
             self.again.drain(..).for_each(|(flow, rank)| list.push(flow, rank));
@@ -297,9 +297,10 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    fn transmit_flow(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class, id: FlowId, rank: u64) {
+    /// Lets a flow send. Whether it could not send all that it wanted to.
+    fn transmit_flow(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class, id: FlowId, rank: u64) -> bool {
         // A flow that ended left its entry on the list; whoever has the slot now does not stand there by it.
-        let Some(slot) = self.slot_mut(id) else { return };
+        let Some(slot) = self.slot_mut(id) else { return false };
         slot.head.ready &= !class.bit();
         let (now, encapsulation) = (lane.now, Encapsulation::from(self.claim));
         let sent = self.with(lane, net, id.index, |transport, cx, conn, io, net| {
@@ -308,16 +309,18 @@ impl<T: Transport> Core<T> {
             let status = transport.poll_tx(cx, conn, io, class, &mut out);
             (status, out.blocked())
         });
-        let Some((status, blocked)) = sent else { return };
+        let Some((status, blocked)) = sent else { return false };
         if let Some(neighbour) = blocked.and_then(|path| net.path_info(path)).and_then(|info| info.neighbour) {
-            return self.park_flow(id, class, neighbour);
+            self.park_flow(id, class, neighbour);
+            return true;
         }
         match status {
-            TxStatus::Idle => {}
+            TxStatus::Idle => return false,
             TxStatus::More if rank == 0 => self.wake_flow(id, class, 0),
             TxStatus::More => self.serve_again(id, class, rank),
             TxStatus::PacedUntil(at) => self.pace_flow(id, class, at),
         }
+        true
     }
 
     /// Puts a ranked flow back once this turn is over: at once, it would be the next again.

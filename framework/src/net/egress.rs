@@ -9,7 +9,7 @@
 use super::Net;
 use super::checksum::ChecksumSpec;
 use super::claim::Encapsulation;
-use super::emit::{Cursor, Out, Pool, total_bytes};
+use super::emit::{Cursor, Out, total_bytes};
 use super::header::{DONT_FRAGMENT, IpFields};
 use super::path::{Hop, HopKnown, PathId, PathInfo};
 use super::route::RouteError;
@@ -34,6 +34,14 @@ pub struct TxInfo {
     pub source_port: u16,
     /// The peer's UDP port, for transports inside UDP.
     pub destination_port: u16,
+}
+
+impl TxInfo {
+    /// The byte of DSCP and ECN in the IP header.
+    #[inline]
+    pub(super) const fn traffic_class(&self) -> u8 {
+        self.dscp << 2 | self.ecn & 3
+    }
 }
 
 /// Why nothing was taken.
@@ -67,10 +75,10 @@ pub struct SegmentAt {
 
 /// Packets of one engine on their way out.
 pub struct TxBatch<'a> {
-    net: &'a mut Net,
-    now: Instant,
-    encapsulation: Encapsulation,
-    bytes_left: usize,
+    pub(super) net: &'a mut Net,
+    pub(super) now: Instant,
+    pub(super) encapsulation: Encapsulation,
+    pub(super) bytes_left: usize,
     blocked: Option<PathId>,
 }
 
@@ -97,21 +105,39 @@ impl<'a> TxBatch<'a> {
         segment_bytes: usize,
         mut patch: impl FnMut(&mut [u8], SegmentAt),
     ) -> Result<usize, TxStop> {
-        let total = total_bytes(payload);
         let mut out = self.open(path, info)?;
+        let (total, segment_bytes) = (total_bytes(payload), segment_bytes.max(1));
         let fits = out.transport_bytes_max().checked_sub(header.len());
-        let segment_bytes = segment_bytes.max(1);
         if fits.is_none_or(|fits| segment_bytes.min(total) > fits) {
             return Err(TxStop::TooBig { mtu: out.path.mtu });
         }
         let mut cursor = Cursor { slices: payload, offset: 0 };
-        if total > segment_bytes {
-            return out.send_pieces(header, &mut cursor, total, segment_bytes, patch);
+        let mut taken = 0;
+        loop {
+            let (pool, len) = out.piece(header.len(), total - taken, segment_bytes);
+            let at = SegmentAt { offset: taken, len, last: taken + len == total };
+            match out.send(pool, header, &mut cursor, at, segment_bytes, &mut patch) {
+                Ok(()) => taken += len,
+                Err(stop) if taken == 0 => return Err(stop),
+                Err(_) => return Ok(taken),
+            }
+            if taken >= total {
+                return Ok(taken);
+            }
         }
-        // One packet, as most calls are: straight, without what a loop has to keep.
-        let at = SegmentAt { offset: 0, len: total, last: true };
-        out.send(Pool::Standard, header, &mut cursor, at, segment_bytes, &mut patch)?;
-        Ok(total)
+    }
+
+    /// Sends one packet: `header`, and behind it the slices one after another. The declared checksum is filled in. Never
+    /// cuts, never fragments.
+    ///
+    /// # Errors
+    /// [`TxStop`], and then nothing was sent.
+    #[inline(never)]
+    pub fn segment(&mut self, path: PathId, info: &TxInfo, header: &[u8], payload: &[&[u8]]) -> Result<(), TxStop> {
+        match self.express(path, info, header, payload) {
+            Some(()) => Ok(()),
+            None => self.segments(path, info, header, payload, usize::MAX, |_, _| ()).map(|_| ()),
+        }
     }
 
     /// Sends one packet that `fill` writes in place: it gets `len_max` bytes, of whatever content, and returns how many
@@ -238,7 +264,7 @@ impl<'a> TxBatch<'a> {
         let fields = IpFields {
             protocol: self.encapsulation.protocol(),
             hop_limit: info.hop_limit.unwrap_or(config.hop_limit),
-            traffic_class: info.dscp << 2 | info.ecn & 3,
+            traffic_class: info.traffic_class(),
             flow_label: info.flow_label,
             ident: path.ident,
             fragment: if info.dont_fragment { DONT_FRAGMENT } else { 0 },

@@ -112,7 +112,7 @@ impl Tcp {
             header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         let header = header.with_options(&options.to_bytes());
-        out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())?;
+        out.segment(path, &TX_INFO, header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -187,7 +187,7 @@ impl Tcp {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
         loop {
-            out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())?;
+            out.segment(path, &TX_INFO, header.as_slice(), &[])?;
             if conn.duplicates_owed <= 1 {
                 break;
             }
@@ -342,7 +342,7 @@ impl Tcp {
         plan: Plan,
     ) -> Result<u64, TxStop> {
         let seq = SeqNum::of_offset(start);
-        let header = self.header(cx.now, &cx.key(), conn, io, seq);
+        let mut header = self.header(cx.now, &cx.key(), conn, io, seq);
         let (one, several);
         let slices: &[&[u8]] = match io.tx.slice(cx.mem, plan.offset, plan.bytes) {
             Some(slice) => {
@@ -362,16 +362,19 @@ impl Tcp {
         }
         let fin = plan.fin && offered == plan.bytes;
         let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
-        let mut fin_left = false;
         let segment = conn.segment_bytes() as usize;
-        let taken = out.segments(path, &TX_INFO, header.as_slice(), slices, segment, |header, at| {
-            let flags = if at.last { last_flags } else { 0 };
-            wire::patch(header, seq + at.offset as u32, flags);
-        })?;
-        if taken == offered {
-            fin_left = fin;
-        }
+        let taken = if offered <= segment {
+            header.add_flags(last_flags);
+            out.segment(path, &TX_INFO, header.as_slice(), slices)?;
+            offered
+        } else {
+            out.segments(path, &TX_INFO, header.as_slice(), slices, segment, |header, at| {
+                let flags = if at.last { last_flags } else { 0 };
+                wire::patch(header, seq + at.offset as u32, flags);
+            })?
+        };
         self.acknowledged_all(conn);
+        let fin_left = fin && taken == offered;
         Ok(start + taken as u64 + u64::from(fin_left))
     }
 

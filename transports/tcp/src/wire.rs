@@ -169,6 +169,12 @@ impl HeaderBytes {
         self
     }
 
+    /// Sets more flags.
+    #[inline]
+    pub fn add_flags(&mut self, flags: u8) {
+        self.bytes[13] |= flags;
+    }
+
     /// The bytes.
     #[inline]
     #[must_use]
