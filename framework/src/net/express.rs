@@ -23,7 +23,9 @@ impl TxBatch<'_> {
         let netif = netifs.get_mut(usize::from(path.netif))?;
         let front = path.template.bytes();
         let transport_bytes = header.len() + total_bytes(payload);
-        let is_plain = path.hop_known.holds(neighbours.epoch(), self.now)
+        let field = usize::from(field)..usize::from(field) + 2;
+        let is_plain = header.get(field.clone()) == Some(&[0, 0])
+            && path.hop_known.holds(neighbours.epoch(), self.now)
             && netif.has_room()
             && self.bytes_left > 0
             && !netif.caps.tx_checksum
@@ -48,15 +50,12 @@ impl TxBatch<'_> {
         };
         path.template.write(ip, &fields, transport_bytes);
         let (own, body) = transport.split_at_mut(header.len());
-        own.copy_from_slice(header);
-        let field = usize::from(field);
-        if let Some(place) = own.get_mut(field..field + 2) {
-            place.copy_from_slice(&[0, 0]);
-        }
+        // By words as it was written: wider loads would wait until the last of those is through.
+        let sum = simd::copy_and_sum(own, header);
         let copied = Cursor { slices: payload, offset: 0 }.copy_and_sum(body);
-        let sum = simd::append(simd::sum(own), own.len(), copied);
+        let sum = simd::append(sum, own.len(), copied);
         let pseudo = path.template.pseudo_sum(protocol, transport_bytes);
-        if let Some(place) = own.get_mut(field..field + 2) {
+        if let Some(place) = own.get_mut(field) {
             place.copy_from_slice(&checksum::finish(simd::add(pseudo, sum)));
         }
         path.ident = path.ident.wrapping_add(1);

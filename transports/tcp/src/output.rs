@@ -182,7 +182,7 @@ impl Tcp {
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
         let seq = SeqNum::of_offset(conn.snd_nxt());
-        let mut header = self.header(cx.now, &cx.key(), conn, io, seq);
+        let mut header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
         if conn.has(Flag::Sack) && !conn.reassembly.is_empty() {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
@@ -342,7 +342,6 @@ impl Tcp {
         plan: Plan,
     ) -> Result<u64, TxStop> {
         let seq = SeqNum::of_offset(start);
-        let mut header = self.header(cx.now, &cx.key(), conn, io, seq);
         let (one, several);
         let slices: &[&[u8]] = match io.tx.slice(cx.mem, plan.offset, plan.bytes) {
             Some(slice) => {
@@ -363,8 +362,10 @@ impl Tcp {
         let fin = plan.fin && offered == plan.bytes;
         let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
         let segment = conn.segment_bytes() as usize;
-        let taken = if offered <= segment {
-            header.add_flags(last_flags);
+        let is_single = offered <= segment;
+        let flags = if is_single { last_flags } else { 0 };
+        let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
+        let taken = if is_single {
             out.segment(path, &TX_INFO, header.as_slice(), slices)?;
             offered
         } else {
@@ -380,9 +381,17 @@ impl Tcp {
 
     /// The header of every segment once open; its window is what we advertise from now on.
     #[inline]
-    fn header(&self, now: Instant, key: &FourTuple, conn: &mut Conn, io: &StreamIo, seq: SeqNum) -> HeaderBytes {
+    fn header(
+        &self,
+        now: Instant,
+        key: &FourTuple,
+        conn: &mut Conn,
+        io: &StreamIo,
+        seq: SeqNum,
+        flags: u8,
+    ) -> HeaderBytes {
         let window = self.advertise(conn, io);
-        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
+        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK | flags, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
