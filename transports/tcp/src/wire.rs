@@ -160,6 +160,7 @@ impl HeaderBytes {
     }
 
     /// Appends options, already aligned to four bytes. What does not fit is left out.
+    #[inline]
     #[must_use]
     pub fn with_options(mut self, options: &[u8]) -> Self {
         debug_assert_eq!(options.len() % 4, 0);
