@@ -19,9 +19,10 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
-    /// 4,096 slots of 2 KiB with 128 bytes of headroom: 8 MiB, of which only what is used becomes resident.
+    /// 4,096 slots of 2 KiB and a cache line with 128 bytes of headroom: 8 MiB, of which only what is used becomes resident.
+    /// The odd line is for the cache: at a distance of 2 KiB the headers of all frames would share a few of its sets.
     fn default() -> Self {
-        Self { slots: 4096, slot_bytes: 2048, headroom: 128 }
+        Self { slots: 4096, slot_bytes: 2048 + 64, headroom: 128 }
     }
 }
 
@@ -111,7 +112,7 @@ impl FramePool {
     }
 
     /// An empty frame with the pool's headroom, or `None` when the pool is dry.
-    #[inline]
+    #[inline(always)] // Returned in memory and moved at once, its parts would be read before they are all written.
     #[must_use]
     pub fn alloc(&self) -> Option<Frame> {
         // In a statement of its own: within `match` the borrow would last into `refill`, which borrows too.
