@@ -11,6 +11,7 @@
     reason = "a test's tool: what cannot be fails the test"
 )]
 
+pub mod decode;
 pub mod face;
 pub mod hosts;
 pub mod link;
