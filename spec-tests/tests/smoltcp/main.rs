@@ -15,6 +15,7 @@ mod pair;
 mod party;
 mod peer;
 mod trace;
+mod twin;
 
 /// Cases of a property: so many, or as many as the environment asks for.
 fn cases(default: u32) -> u32 {

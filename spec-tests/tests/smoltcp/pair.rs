@@ -11,7 +11,7 @@ use burstlane::net::InterfaceConfig;
 use burstlane::observe::Direction;
 use burstlane::socket::{Host, Listener, Stream};
 use burstlane_sim::{EndConfig, EndHandle, LinkModel, Network, World};
-use burstlane_spec::decode::CheckedDriver;
+use burstlane_spec::decode::{CheckedDriver, Segment};
 use burstlane_spec::hosts::small_lane;
 use burstlane_spec::{Hosts, PORT};
 use burstlane_tcp::Tcp;
@@ -175,6 +175,11 @@ impl Pair {
     /// With which numbers we and smoltcp began the last connection.
     pub(crate) fn first_numbers(&self) -> [u32; 2] {
         [Direction::Out, Direction::In].map(|way| self.trace.last_syn(way).unwrap())
+    }
+
+    /// The last segments that we and smoltcp sent.
+    pub(crate) fn last_segments(&self) -> [Option<Segment<'static>>; 2] {
+        [Direction::Out, Direction::In].map(|way| self.trace.last_segment(way))
     }
 
     /// For a person who looks for the reason of a failure.

@@ -28,12 +28,23 @@ impl FrameTap for Trace {
 impl Trace {
     /// The number of the last SYN or SYN-ACK in this direction.
     pub(crate) fn last_syn(&self, way: Direction) -> Option<u32> {
-        self.0.borrow().iter().rev().find_map(|(_, direction, bytes)| match decode(bytes, &Rules::default()) {
-            Ok(Decoded::Ip(_, Content::Tcp(segment))) if *direction == way && segment.flags & 2 != 0 => {
-                Some(segment.seq)
-            }
-            _ => None,
-        })
+        self.last(way, |segment| segment.flags & 2 != 0).map(|segment| segment.seq)
+    }
+
+    /// The last segment in this direction, its text left out.
+    pub(crate) fn last_segment(&self, way: Direction) -> Option<Segment<'static>> {
+        self.last(way, |_| true)
+    }
+
+    fn last(&self, way: Direction, test: impl Fn(&Segment<'_>) -> bool) -> Option<Segment<'static>> {
+        self.0.borrow().iter().rev().filter(|(_, direction, _)| *direction == way).find_map(
+            |(_, _, bytes)| match decode(bytes, &Rules::default()) {
+                Ok(Decoded::Ip(_, Content::Tcp(segment))) if test(&segment) => {
+                    Some(Segment { payload: &[], ..segment })
+                }
+                _ => None,
+            },
+        )
     }
 
     /// One line a frame.
