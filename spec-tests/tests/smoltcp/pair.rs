@@ -16,6 +16,8 @@ use burstlane_spec::hosts::small_lane;
 use burstlane_spec::{Hosts, PORT};
 use burstlane_tcp::Tcp;
 
+use smoltcp::socket::tcp::State;
+
 use crate::node::{Smol, SmolConfig, address};
 use crate::party::{Outcome, Part, Party};
 use crate::trace::Trace;
@@ -57,6 +59,8 @@ pub(crate) struct Pair {
     trace: Trace,
     /// Our end of the connection.
     stream: Rc<RefCell<Option<Stream<Tcp>>>>,
+    /// The states that smoltcp's socket went through.
+    smol_path: Rc<RefCell<Vec<State>>>,
     /// What our application runs.
     app: Rc<RefCell<Box<dyn FnMut() -> bool>>>,
 }
@@ -84,7 +88,18 @@ impl Pair {
         let run = Rc::clone(&app);
         world.add_app(&ours, move |_| (run.borrow_mut())());
         let smol = Smol::new(&world, right, &config.smol);
-        let pair = Self { world, ours, engine, smol, ends, is_v6: config.is_v6, trace, stream: Rc::default(), app };
+        let pair = Self {
+            world,
+            ours,
+            engine,
+            smol,
+            ends,
+            is_v6: config.is_v6,
+            trace,
+            stream: Rc::default(),
+            smol_path: Rc::default(),
+            app,
+        };
         if let Some(before) = config.wraps_after {
             pair.wait_for_iss(0_u32.wrapping_sub(before));
         }
@@ -138,13 +153,25 @@ impl Pair {
             Opener::Smol | Opener::Both => self.smol_connect(),
             Opener::Ours => self.smol.with(|socket| socket.listen(SMOL_PORT).unwrap()),
         }
-        let was_open = Cell::new(false);
+        let (was_open, path) = (Cell::new(false), Rc::clone(&self.smol_path));
         self.smol.set_app(Box::new(move |socket, now| {
             // Until it was open, a closed socket is none that failed.
             was_open.set(was_open.get() || crate::party::Talk::is_open(socket));
+            let mut path = path.borrow_mut();
+            if path.last() != Some(&socket.state()) {
+                path.push(socket.state());
+            }
             was_open.get() && theirs.turn(socket, now)
         }));
         [our_outcome, their_outcome]
+    }
+
+    /// Whether smoltcp's socket came to its end in good order: all that it sent was acknowledged, and nothing reset it.
+    pub(crate) fn smol_closed_in_order(&self) -> bool {
+        matches!(
+            self.smol_path.borrow()[..],
+            [.., State::TimeWait] | [.., State::TimeWait | State::LastAck, State::Closed]
+        )
     }
 
     /// Our application ends the connection at once, whatever its state.

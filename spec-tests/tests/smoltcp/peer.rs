@@ -146,10 +146,16 @@ fn run(case: &Case) {
     let now = || outcomes.each_ref().map(|outcome| *outcome.borrow());
     let ended = pair.world.run_until(bound(case), || now().iter().all(|outcome| outcome.over.is_some()));
     let why = format!("{ended:?}, {:?}, {}", now(), pair.state());
+    let is_orderly = case.parts.iter().all(|part| !matches!(part.ending, Ending::Abort(_)));
+    let ended = ended.and_then(|()| match is_orderly {
+        true => pair.world.run_until(bound(case), || pair.smol_closed_in_order()),
+        false => Ok(()),
+    });
     if ended.is_err() && (has_lost_its_timer(&pair.smol) || is_deaf_in_last_ack(&pair)) {
         pair.abandon();
     } else {
         judge(case, now(), &why);
+        assert!(!is_orderly || pair.smol_closed_in_order(), "smoltcp's end: {}", pair.state());
     }
     pair.assert_clean();
 }
