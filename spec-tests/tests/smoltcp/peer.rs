@@ -184,7 +184,7 @@ fn judge(case: &Case, outcomes: [Outcome; 2], why: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::cases(600), ..ProptestConfig::default() })]
+    #![proptest_config(crate::config(600))]
 
     #[test]
     fn whatever_the_wire_does_the_right_bytes_arrive_and_both_ends_agree(case in case()) {

@@ -96,7 +96,7 @@ fn unused() -> Vec<Cell<u32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::cases(1200), ..ProptestConfig::default() })]
+    #![proptest_config(crate::config(1200))]
 
     #[test]
     fn the_same_segments_get_the_same_answers(script in script()) {
