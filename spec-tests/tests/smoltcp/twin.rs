@@ -33,6 +33,7 @@ fn run(script: &Script, used: &[Cell<u32>]) {
         if stage.contradicts_itself(said) {
             continue;
         }
+        stage.past.is_full = stage.is_full();
         let heard = stage.take(step);
         let replies = stage.replies();
         let after = stage.twins.each_ref().map(Twin::state);

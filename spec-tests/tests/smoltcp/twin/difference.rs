@@ -40,6 +40,8 @@ pub(crate) struct Past {
     pub(crate) has_acknowledged: bool,
     /// The window that the peer last offered.
     pub(crate) window: u16,
+    /// What the host has outstanding leaves no room in it.
+    pub(crate) is_full: bool,
     /// It came with a segment in front of another whose window was taken: SND.WL1 forbids to take it.
     pub(crate) has_stale_window: bool,
     /// The peer has sent text behind its FIN.

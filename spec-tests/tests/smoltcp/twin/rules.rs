@@ -295,11 +295,11 @@ pub(crate) const RULES: &[Rule] = &[
         example: || Script::to(ESTABLISHED, true, &[Step::Say(Say::next(FIN | ACK).at(Seq::Next(9)))]),
     },
     Rule {
-        name: "a FIN into a shut window",
-        reason: "RFC 9293 3.4: a FIN takes a number, and 3.8.6.1 lets only probes into a shut window. We wait; \
+        name: "a FIN into a full window",
+        reason: "RFC 9293 3.4: a FIN takes a number, and 3.8.6.1 lets only probes beyond the window. We wait; \
                  smoltcp sends it",
         ends: false,
-        explains: |d| d.ours().is_empty() && d.past.window == 0 && d.theirs_is(FIN),
+        explains: |d| d.ours().is_empty() && d.past.is_full && d.theirs_is(FIN),
         example: || Script::to(ESTABLISHED, true, &[Step::Say(Say::next(ACK).offers(0)), Step::Finish]),
     },
     Rule {

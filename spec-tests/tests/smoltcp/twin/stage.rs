@@ -22,6 +22,8 @@ pub(crate) struct Stage<'s> {
     text_end: u32,
     /// SEG.SEQ of the segment whose window our host took last.
     snd_wl1: u32,
+    /// SND.UNA + SND.WND of our host.
+    window_end: Option<u32>,
 }
 
 impl<'s> Stage<'s> {
@@ -39,6 +41,7 @@ impl<'s> Stage<'s> {
             snd_una: None,
             text_end: script.peer_iss,
             snd_wl1: script.peer_iss,
+            window_end: None,
         }
     }
 
@@ -135,6 +138,13 @@ impl<'s> Stage<'s> {
         if ack.wrapping_sub(self.snd_una()) as i32 > 0 {
             self.snd_una = Some(ack);
         }
+        let shift = self.script.offers.window_scale.unwrap_or(0).min(14);
+        self.window_end = Some(ack.wrapping_add(u32::from(said.say.window) << shift));
+    }
+
+    /// Whether what our host has outstanding leaves no room in the peer's window.
+    pub(crate) fn is_full(&self) -> bool {
+        self.window_end.is_some_and(|end| self.listeners[0].snd_max.wrapping_sub(end) as i32 >= 0)
     }
 
     /// RCV.NXT of our host.
