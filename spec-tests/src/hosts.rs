@@ -17,6 +17,7 @@ use burstlane_sim::{
     Clock, EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, LinkConfig, Network, Resident, World,
 };
 
+use crate::decode::CheckedDriver;
 use crate::face::{Face, Handle};
 use crate::link::SparingLink;
 pub use crate::world::App;
@@ -121,6 +122,7 @@ impl Hosts {
             let seed = LaneConfig::seeded(config.seed.wrapping_mul(2) + i as u64).seed;
             let mut lane = Lane::new(LaneConfig { seed, ..config.lane.clone() });
             let addresses = vec![(Self::v4(i), 24), (Self::v6(i), 64)];
+            let driver = CheckedDriver::boxed(driver);
             lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
             let host = Host::new(lane);
             let apps: Rc<RefCell<Vec<App>>> = Rc::default();

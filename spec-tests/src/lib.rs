@@ -13,6 +13,7 @@
 
 pub mod anatomy;
 pub mod conformance;
+pub mod decode;
 pub mod face;
 pub mod failure;
 pub mod hosts;

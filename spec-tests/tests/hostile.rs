@@ -27,6 +27,7 @@ use burstlane::transport::Transport;
 use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::{EndConfig, EndHandle, Ideal, LinkConfig, Network, SimDriver, StandardLink, World};
 use burstlane_spec::anatomy::{anatomy, repair_checksums, transport_sum};
+use burstlane_spec::decode::CheckedDriver;
 use burstlane_spec::face::Handle;
 use burstlane_spec::hosts::small_lane;
 use burstlane_spec::packets::{arp_reply, checksum, mac};
@@ -244,7 +245,10 @@ impl Victim {
         // The very lane that was recorded, so that its secrets, and what was made of them, are the same.
         let mut lane = Lane::new(small_lane(SEED * 2 + 1));
         let addresses = vec![(Hosts::v4(1), 24), (Hosts::v6(1), 64)];
-        lane.add_interface(Box::new(ours), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        lane.add_interface(
+            CheckedDriver::boxed(Box::new(ours)),
+            InterfaceConfig { addresses, ..InterfaceConfig::default() },
+        );
         let mut honest_link = None;
         if has_honest_peer {
             let delay = LinkConfig { delay: Duration::from_millis(3), ..LinkConfig::default() };
@@ -252,7 +256,10 @@ impl Victim {
             let (near, far) = world.network().link(end(3), end(4), model(), model());
             let ends = [near.handle(), far.handle()];
             let addresses = vec![(Ip::v4([10, 9, 9, 1]), 24)];
-            lane.add_interface(Box::new(near), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+            lane.add_interface(
+                CheckedDriver::boxed(Box::new(near)),
+                InterfaceConfig { addresses, ..InterfaceConfig::default() },
+            );
             honest_link = Some((far, ends));
         }
         let Engines { tcp, rudp, stop_and_wait, udp } = Engines::add(&mut lane);
@@ -281,7 +288,10 @@ impl Victim {
             }));
             let mut lane = Lane::new(small_lane(1234));
             let addresses = vec![(Ip::v4([10, 9, 9, 2]), 24)];
-            lane.add_interface(Box::new(far), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+            lane.add_interface(
+                CheckedDriver::boxed(Box::new(far)),
+                InterfaceConfig { addresses, ..InterfaceConfig::default() },
+            );
             let tcp = lane.add::<Tcp>(burstlane_tcp::Config::default()).unwrap();
             let peer = Host::new(lane);
             here.channel = Some(peer.connect(tcp, Endpoint::new(Ip::v4([10, 9, 9, 1]), 81)).unwrap());
