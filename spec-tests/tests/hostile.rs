@@ -455,6 +455,7 @@ proptest! {
             // Where nothing is open, what reaches a transport opens something, is read or answered, or is counted.
             let is_for_transport = anatomy(frame).is_some_and(|a| !a.is_fragment && matches!(a.protocol, 6 | 17));
             let is_owed = victim.is_asking();
+            let is_counted = victim.counted() > before;
             let is_taken = is_counted || is_new || sent > 0 || is_owed || alive.0 > 1 || alive.1 > 0;
             prop_assert!(is_taken || !is_for_transport, "{frame:02x?} vanished in a transport");
             victim.hear();

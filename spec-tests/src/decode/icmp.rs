@@ -17,8 +17,14 @@ pub(super) fn v4(body: &[u8]) -> Result<u8, Flaw> {
         // Errors quote a header and 64 bits (RFC 792), none of them that of an error (RFC 1122 3.2.2).
         3 | 11 | 12 => {
             let quote = &body[HEADER_BYTES..];
-            ensure!(quote.len() >= 28 && quote[0] >> 4 == 4, "ICMP: an error that quotes {} bytes", quote.len());
-            ensure!(quote[9] != 1 || matches!(quote[20], 0 | 8), "ICMP: an error about an error");
+            // A packet may have less to quote than 64 bits: nothing of it may be left out then.
+            let total = quote.get(2..4).map_or(28, |total| usize::from(u16::from_be_bytes([total[0], total[1]])));
+            ensure!(
+                quote.len() >= total.clamp(20, 28) && quote[0] >> 4 == 4,
+                "ICMP: an error that quotes {} bytes",
+                quote.len()
+            );
+            ensure!(quote[9] != 1 || matches!(quote.get(20), None | Some(0 | 8)), "ICMP: an error about an error");
         }
         _ => return Err(Flaw(format!("ICMP: type {kind}, which we never send"))),
     }
@@ -35,8 +41,10 @@ pub(super) fn v6(header: &IpHeader, body: &[u8]) -> Result<u8, Flaw> {
         128 | 129 => ensure!(code == 0, "ICMPv6: echo with code {code}"),
         1..=4 => {
             let quote = &body[HEADER_BYTES..];
-            ensure!(quote.len() >= 48 && quote[0] >> 4 == 6, "ICMPv6: an error that quotes {} bytes", quote.len());
-            ensure!(quote[6] != 58 || quote[40] >= 128, "ICMPv6: an error about an error");
+            // A packet may be nothing but its header: then that is all there is to quote.
+            let least = if quote.get(4..6) == Some(&[0, 0]) { 40 } else { 41 };
+            ensure!(quote.len() >= least && quote[0] >> 4 == 6, "ICMPv6: an error that quotes {} bytes", quote.len());
+            ensure!(quote[6] != 58 || quote.get(40).is_none_or(|kind| *kind >= 128), "ICMPv6: an error about an error");
         }
         133 | 135 | 136 => {
             ensure!(code == 0, "NDP: code {code}");
