@@ -59,8 +59,10 @@ impl Tcp {
         // Eighth, FIN.
         if header.control == Control::Fin {
             self.take_fin(cx, conn, io, seq + u64::from(header.payload_bytes));
-        } else if conn.has(Flag::FinEarly) {
-            let at = self.cold.get_at(conn.cold).map_or(0, |cold| cold.fin_at);
+        } else if conn.has(Flag::FinEarly)
+            && let Some(at) = self.cold.get_at(conn.cold).map(|cold| cold.fin_at)
+            && at == conn.rcv_nxt
+        {
             self.take_fin(cx, conn, io, at);
         }
     }
@@ -328,6 +330,8 @@ impl Tcp {
             return conn.ack_now(cx);
         }
         conn.unset(Flag::FinEarly);
+        // Nothing stands behind a FIN, whatever came early for there.
+        conn.reassembly.clear(cx.mem);
         conn.rcv_nxt += 1;
         conn.rcv_adv = conn.rcv_adv.max(conn.rcv_nxt);
         conn.ack_now(cx);

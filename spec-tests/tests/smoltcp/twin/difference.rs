@@ -134,11 +134,6 @@ impl Said {
         self.say.stamp == stamp && !self.is(SYN) && !self.is(RST)
     }
 
-    /// It carries nothing.
-    pub(crate) fn is_bare_ack(&self) -> bool {
-        self.is(ACK) && !self.is(RST) && self.len() == 0
-    }
-
     /// It is, in part, inside of one window and outside of the other.
     pub(crate) fn is_between_edges(&self) -> bool {
         let [low, high] = [self.window.min(self.their_window), self.window.max(self.their_window)].map(i64::from);

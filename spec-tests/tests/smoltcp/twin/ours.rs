@@ -7,7 +7,6 @@ use super::script::{ACK, ESTABLISHED, FIN, SYN, SYN_RECEIVED, Say, Script, Seq, 
 /// RFC 9293 3.10.7.4: a segment that is acceptable, empty and brings nothing new is not answered. Two hosts that both wait for
 /// what stands before the other's FIN would else answer each other's answers until a retransmission fills a gap.
 #[test]
-#[ignore = "while a FIN waits behind a gap, every segment is acknowledged at once (take_fin in input.rs)"]
 fn a_bare_ack_is_not_answered_while_a_fin_waits() {
     let early = Step::Say(Say::next(FIN | ACK).at(Seq::Next(9)));
     let answers = answers(&Script::to(ESTABLISHED, true, &[early, say(ACK), say(ACK), say(ACK)]), 0);
@@ -18,7 +17,6 @@ fn a_bare_ack_is_not_answered_while_a_fin_waits() {
 /// RFC 9293 3.10.7.4, seventh step: nothing follows a FIN. What came early for numbers behind it is to be dropped when the
 /// FIN counts; RFC 2018 3: a block never begins at the acknowledgement number.
 #[test]
-#[ignore = "text behind a FIN that came before it stays in the reassembly, and is reported by SACK (take_fin in input.rs)"]
 fn text_behind_a_fin_is_forgotten() {
     let later = Step::Say(Say::next(ACK).at(Seq::Next(1)).carries(100));
     // The independent decoder, between host and wire, fails the test if the block touches the acknowledgement.

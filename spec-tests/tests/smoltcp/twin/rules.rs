@@ -2,7 +2,7 @@
 //! shows it. A rule says of one step whether it explains all that differs in it.
 
 use super::difference::{Difference, Said};
-use super::reply::{TIMESTAMPS, WINDOW_SCALE};
+use super::reply::{Reply, TIMESTAMPS, WINDOW_SCALE};
 use super::script::{
     ACK, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN, LAST_ACK, LISTEN, RST, SYN, SYN_RECEIVED, Say, Script, Seq, Stamp,
     Step, TIME_WAIT, say,
@@ -243,19 +243,20 @@ pub(crate) const RULES: &[Rule] = &[
         },
     },
     Rule {
-        name: "an early FIN, acknowledged again and again",
-        reason: "RFC 9293 3.10.7.4: a bare ACK is not answered. smoltcp is right; see \
-                 `a_bare_ack_is_not_answered_while_a_fin_waits`",
+        name: "to who shrank the window",
+        reason: "RFC 9293 3.8.6: the peer should not have; what we sent is beyond its edge now, and it would refuse a segment \
+                 with that number. Ours stands at the edge, as Linux's does; smoltcp's stands behind",
         ends: false,
         explains: |d| {
-            d.past.has_early_fin
+            let is_same_but_number = |a: &Reply, b: &Reply| {
+                a.seq < b.seq && Reply { seq: b.seq, ..a.clone() }.but(&[TIMESTAMPS]) == b.but(&[TIMESTAMPS])
+            };
+            matches!((d.ours(), d.theirs()), ([a], [b]) if (a.is_bare_ack() || a.is(RST)) && is_same_but_number(a, b))
                 && d.is_same_state()
-                && d.spoke(|said| said.is_bare_ack())
-                && d.ours_only_acknowledges()
         },
         example: || {
-            let early = Step::Say(Say::next(FIN | ACK).at(Seq::Next(9)).carries(9));
-            Script::to(ESTABLISHED, true, &[early, say(ACK)])
+            let shrinks = Say { window: 0, ..Say::next(ACK).acks(-1).carries(1) };
+            Script::to(ESTABLISHED, true, &[Step::Write(1), Step::Say(shrinks)])
         },
     },
     Rule {
