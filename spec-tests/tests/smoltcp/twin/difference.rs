@@ -2,7 +2,7 @@
 
 use super::host::Heard;
 use super::reply::Reply;
-use super::script::{ACK, FIN, RST, SYN, Say, Stamp, Step};
+use super::script::{FIN, RST, SYN, Say, Stamp, Step};
 
 /// One step in which the hosts differ. Ours is the first of each two.
 pub(crate) struct Difference<'s> {
