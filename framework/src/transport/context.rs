@@ -39,6 +39,15 @@ pub struct LaneParts {
     pub drops: Counters,
 }
 
+impl LaneParts {
+    /// The lane, as one engine's transport is given it.
+    #[inline(always)]
+    pub(crate) fn cx<'a, T: Transport>(&'a mut self, local: &'a mut Local<T>) -> LaneCx<'a, T> {
+        let Self { now, mem, rng, observers, drops } = self;
+        LaneCx { now: *now, mem, rng, observers, drops, local }
+    }
+}
+
 /// The lane, for calls that concern no single flow.
 pub struct LaneCx<'a, T: Transport> {
     /// Now.

@@ -176,6 +176,7 @@ impl Conn {
     }
 
     /// The one place where the state changes.
+    #[inline]
     pub(crate) fn transition(&mut self, cx: &mut Context<'_, Tcp>, to: State) {
         let from = self.state;
         assert!(from.may_become(to), "{from} -> {to} is no edge of RFC 9293 figure 5");

@@ -264,7 +264,7 @@ pub(crate) fn take_window(conn: &mut Conn, header: &Header, totals: &mut Totals)
 /// Learns how large the peer's full segments are.
 #[inline]
 pub(crate) fn note_segment_size(conn: &mut Conn, bytes: u32, packets: u32) {
-    let each = bytes / packets.max(1);
+    let each = if packets <= 1 { bytes } else { bytes / packets };
     if each > u32::from(conn.rcv_mss) {
         conn.rcv_mss = each.min(u32::from(u16::MAX)) as u16;
     }
