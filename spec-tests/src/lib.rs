@@ -14,8 +14,10 @@
 pub mod face;
 pub mod hosts;
 pub mod link;
+pub mod oracle;
 pub mod packets;
 pub mod pattern;
+pub mod script;
 pub mod transfer;
 
 pub use face::{Channel, Face};

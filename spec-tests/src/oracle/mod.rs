@@ -1,0 +1,2 @@
+//! Oracle.
+pub mod segment;
