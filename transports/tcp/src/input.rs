@@ -193,8 +193,9 @@ impl Tcp {
         }
         totals.heard = true;
         let window_before = conn.snd_wnd;
-        // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`).
-        if upto >= una && header.seq.at_or_after(conn.snd_wl1) {
+        // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`). What acknowledges more than any before it
+        // is not older, also if it sends again what was lost: SND.WND counts from SND.UNA, and kept it would grow.
+        if upto > una || upto == una && header.seq.at_or_after(conn.snd_wl1) {
             take_window(conn, header, totals);
         }
         if upto > una {
