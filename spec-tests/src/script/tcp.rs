@@ -357,13 +357,23 @@ pub type TcpScript<T> = Script<T, Segment>;
 pub const ISNS: [u32; 2] = [0x1000, 0xffff_ff80];
 
 impl<T: Transport<Io: Face>> TcpScript<T> {
-    /// A script in which both ends' initial numbers are `isn`: the host's is a clock's plus a secret of the pair of ends (RFC
-    /// 9293 3.4.1), so the script begins at the time at which the sum is `isn`.
+    /// A script in which both ends' initial numbers are `isn`.
     ///
     /// # Panics
     /// If the host's number does not follow the clock.
     #[must_use]
     pub fn at_isn(isn: u32, config: T::Config) -> Self {
+        let start = Self::start_for_isn(isn, &config);
+        Self::starting_at(start, config, Ends::new(isn))
+    }
+
+    /// The time at which a script must begin so that the host's initial number is `isn`: it is a clock's plus a secret of
+    /// the pair of ends (RFC 9293 3.4.1), and every script has the same secret.
+    ///
+    /// # Panics
+    /// If the host's number does not follow the clock.
+    #[must_use]
+    pub fn start_for_isn(isn: u32, config: &T::Config) -> Duration {
         let isn_at = |start| {
             let mut script = Self::starting_at(start, config.clone(), Ends::new(isn));
             let _listener = script.listen(1);
@@ -373,7 +383,7 @@ impl<T: Transport<Io: Face>> TcpScript<T> {
         };
         let start = ISN_TICK * isn.wrapping_sub(isn_at(Duration::ZERO));
         assert_eq!(isn_at(start), isn, "the initial sequence number does not follow the clock");
-        Self::starting_at(start, config, Ends::new(isn))
+        start
     }
 
     /// The peer opens with `offer`, a SYN, and the handshake is done.
