@@ -215,7 +215,8 @@ impl Tcp {
             && header.control == Control::None
             && conn.snd_wnd == window_before
             && seq == conn.rcv_nxt;
-        if is_duplicate && una < nxt && !conn.has(Flag::Sack) {
+        // But what answers a probe of a shut window tells of the window, not of a loss.
+        if is_duplicate && una < nxt && !conn.has(Flag::Sack) && conn.timer != Timer::Persist {
             self.duplicate_ack(conn, totals);
         }
         totals.plain_duplicate |= is_duplicate && !matches!(header.options, Options::Sack(_));
