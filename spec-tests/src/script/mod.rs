@@ -118,6 +118,20 @@ impl<T: Transport, P: Packet> Script<T, P> {
         self.peer_burst([packet]);
     }
 
+    /// The peer sends `packet`, and a bit of its last byte is flipped on the way.
+    ///
+    /// # Panics
+    /// If there is nothing to flip.
+    pub fn peer_damaged(&mut self, packet: P) {
+        self.settle();
+        let bytes = packet.write(&mut self.ends);
+        let mut frame = ipv4_frame(2, 1, P::PROTOCOL, bytes, Some(P::CHECKSUM_FIELD));
+        *frame.last_mut().expect("a frame has a byte") ^= 1;
+        self.trace.push(self.network.now(), Who::Peer, &format!("{packet} (damaged)"));
+        self.put([frame]);
+        self.settle();
+    }
+
     /// The peer sends these, and the host receives them in one burst.
     pub fn peer_burst(&mut self, packets: impl IntoIterator<Item = P>) {
         self.settle();

@@ -386,17 +386,17 @@ impl<T: Transport<Io: Face>> TcpScript<T> {
         start
     }
 
-    /// The peer opens with `offer`, a SYN, and the handshake is done.
+    /// The peer opens with `offer`, a SYN, and the handshake is done. Its window stays the same, and is not scaled.
     ///
     /// # Panics
     /// If the host does otherwise.
     #[track_caller]
     pub fn accepted(&mut self, offer: Segment) -> (Handle<T>, Listener<T>) {
         let listener = self.listen(8);
-        let stamped = offer.timestamps;
+        let (stamped, window) = (offer.timestamps, offer.window);
         self.peer(offer);
         let answer = self.expect(syn_ack().seq(0).ack(1));
-        let mut third = ack(1);
+        let mut third = Segment { window, ..ack(1) };
         third.timestamps = stamped.zip(answer.timestamps).map(|(ours, theirs)| (ours.0, theirs.0));
         self.peer(third);
         self.nothing_more();
