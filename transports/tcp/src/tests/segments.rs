@@ -242,7 +242,7 @@ fn a_flood_of_syns_is_bounded() {
     assert_eq!(script.host.lane().remnants(), 16);
     assert_eq!(script.dropped("tcp: too many half-open"), 1_984);
     let config = Config::default();
-    assert_eq!(config.syn_retries_max, 6);
+    assert_eq!(config.syn_retries_max, 7);
     // What is sent again goes to ports of the flood; only that it ends matters.
     for _ in 0..300 {
         script.use_ports(0, 0);
