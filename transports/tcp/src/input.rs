@@ -119,6 +119,9 @@ impl Tcp {
         // only so often.
         let repeats = header.payload_bytes > 0 && seq < conn.rcv_nxt && seq + MAX_WINDOW > conn.rcv_nxt
             || header.control == Control::Fin;
+        if repeats {
+            self.note_duplicate(conn, seq..(seq + u64::from(header.payload_bytes)).min(conn.rcv_nxt));
+        }
         if repeats || self.may_challenge(cx, conn) {
             conn.ack_now(cx);
         }
@@ -289,6 +292,13 @@ impl Tcp {
         note_segment_size(conn, header.payload_bytes, frame.meta.packets());
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
         let start = seq.max(conn.rcv_nxt);
+        let repeated = seq..end.min(conn.rcv_nxt);
+        let repeated =
+            if repeated.is_empty() { conn.reassembly.first_held(cx.mem, &(start..end)) } else { Some(repeated) };
+        if let Some(repeated) = repeated {
+            self.note_duplicate(conn, repeated);
+            conn.ack_now(cx);
+        }
         if start >= end {
             // Nothing new: a duplicate, or a probe of a full window.
             return conn.ack_now(cx);
@@ -296,7 +306,7 @@ impl Tcp {
         frame.trim_front((start - seq) as usize);
         frame.truncate((end - start) as usize);
         if start > conn.rcv_nxt {
-            return self.keep_out_of_order(cx, conn, start, frame);
+            return self.keep_out_of_order(cx, conn, start..end, frame);
         }
         let bytes = end - start;
         if io.rx.push(cx.mem, frame).is_err() {
