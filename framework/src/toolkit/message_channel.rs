@@ -12,7 +12,7 @@ use super::{
     Piece, ReliableSender, RtoConfig, SenderPolicy, StreamError,
 };
 use crate::addr::Endpoint;
-use crate::congestion::{Controller, NewReno};
+use crate::congestion::{AckSample, Controller, NewReno};
 use crate::frame::Frame;
 use crate::net::TxStop;
 use crate::observe::Event;
@@ -121,6 +121,19 @@ impl MessageChannel {
     pub fn finish_run<T: Transport>(&mut self, cx: &mut Context<'_, T>, run: AckRun) {
         if let Some(sample) = self.sender.finish_run(run) {
             self.sender.observe(cx, &sample);
+            self.observe_stream(cx, &sample);
+        }
+    }
+
+    /// Tells observers what a run of acknowledgements did to the stream. The end, which takes a number, is no byte of it.
+    fn observe_stream<T: Transport>(&self, cx: &mut Context<'_, T>, sample: &AckSample) {
+        let (flow, una) = (cx.flow_ref(), self.sender.una());
+        if sample.acked_bytes > 0 {
+            let bytes = self.tx.stop() - u64::from(self.tx.is_finished());
+            cx.observe(|| Event::Acked { flow, offset: una.min(bytes) });
+        }
+        if sample.lost_bytes > 0 {
+            cx.observe(|| Event::Lost { flow, offset: una, bytes: sample.lost_bytes as usize });
         }
     }
 
@@ -128,9 +141,24 @@ impl MessageChannel {
     ///
     /// # Errors
     /// It lies where it may not.
-    pub fn on_range(&mut self, mem: &mut Mem, offset: u64, frame: Frame, end: bool) -> Result<(), StreamError> {
-        if !self.rx.on_range(mem, offset, frame, end)? {
+    pub fn on_range<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        offset: u64,
+        frame: Frame,
+        end: bool,
+    ) -> Result<(), StreamError> {
+        let mut range = offset..offset.saturating_add(frame.len() as u64);
+        if !self.rx.on_range(cx.mem, offset, frame, end)? {
             self.acks.hurry();
+        }
+        let flow = cx.flow_ref();
+        while cx.is_observed()
+            && let Some(held) = self.rx.first_held(cx.mem, &range)
+        {
+            range.start = held.end;
+            let (offset, bytes) = (held.start, (held.end - held.start) as usize);
+            cx.observe(|| Event::SegmentReceived { flow, offset, bytes });
         }
         Ok(())
     }
@@ -282,7 +310,7 @@ mod tests {
             drop(slices);
             from.sender.on_sent(now, &piece, bytes as u64 + u64::from(end));
             to.acks.on_received(now);
-            to.on_range(mem, piece.range.start, frame, end).unwrap();
+            to.rx.on_range(mem, piece.range.start, frame, end).unwrap();
         }
         if let Some(ack) = from.ack(mem, io, now) {
             from.on_ack_sent(&ack);

@@ -173,7 +173,7 @@ impl Conn {
             self.channel.acks.on_received(cx.now);
         }
         if let Some(Stream { offset, end }) = datagram.stream {
-            self.channel.on_range(cx.mem, offset, frame, end)?;
+            self.channel.on_range(cx, offset, frame, end)?;
         }
         Ok(())
     }

@@ -109,6 +109,7 @@ impl Tcp {
             cx.count(NO_MEMORY);
             return conn.ack_now(cx);
         }
+        self.tell_received(cx, conn, conn.rcv_nxt..conn.rcv_nxt + u64::from(bytes));
         conn.rcv_nxt += u64::from(bytes);
         totals.received_bytes += u64::from(bytes);
     }
@@ -195,8 +196,10 @@ impl Tcp {
             cx.emit(Ready::WRITABLE);
         }
         let flow = cx.flow_ref();
-        let offset = || self.cold.get_at(conn.cold).map_or(0, |cold| conn.snd_una().saturating_sub(cold.iss + 1));
-        cx.observe(|| Event::Acked { flow, offset: offset() });
+        cx.observe(|| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
+            Event::Acked { flow, offset: conn.snd_una().saturating_sub(first + u64::from(fin)) }
+        });
     }
 
     /// The timer after an acknowledgement (RFC 6298 5.2, 5.3), unless one for reordering was set.

@@ -313,6 +313,7 @@ impl Tcp {
             cx.count(NO_MEMORY);
             return conn.ack_now(cx);
         }
+        self.tell_received(cx, conn, start..end);
         conn.rcv_nxt += bytes;
         totals.received_bytes += bytes;
         if !conn.reassembly.is_empty() {

@@ -282,7 +282,7 @@ impl Tcp {
         self.count_retransmission(conn, end - range.start);
         let flow = cx.flow_ref();
         let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
-        let (offset, bytes) = (range.start.saturating_sub(first), (end - range.start) as usize);
+        let (offset, bytes) = (range.start.saturating_sub(first), ((end - range.start) as usize).min(bytes));
         cx.observe(|| Event::SegmentSent { flow, offset, bytes, retransmission: true });
         Ok(())
     }
@@ -323,7 +323,7 @@ impl Tcp {
         let cold = &self.cold;
         cx.observe(|| {
             let first = cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
-            let (offset, bytes) = (start.saturating_sub(first), (end - start) as usize);
+            let (offset, bytes) = (start.saturating_sub(first), ((end - start) as usize).min(plan.bytes));
             Event::SegmentSent { flow, offset, bytes, retransmission: false }
         });
         Ok(())

@@ -109,6 +109,13 @@ impl Tcp {
         if outcome.dropped_bytes > 0 {
             cx.count(NO_REASSEMBLY);
         }
+        let mut rest = range;
+        while cx.is_observed()
+            && let Some(held) = conn.reassembly.first_held(cx.mem, &rest)
+        {
+            rest.start = held.end;
+            self.tell_received(cx, conn, held);
+        }
         if !conn.has(Flag::Sack) {
             // A sender without SACK counts duplicates.
             conn.duplicates_owed = conn.duplicates_owed.saturating_add(1).min(DUPLICATES_MAX);
@@ -121,6 +128,17 @@ impl Tcp {
         let bytes = conn.reassembly.drain_into(cx.mem, conn.rcv_nxt, &mut io.rx) as u64;
         conn.rcv_nxt += bytes;
         bytes
+    }
+
+    /// Bytes of the peer's stream, by number, that came into the connection.
+    #[inline]
+    pub(crate) fn tell_received(&self, cx: &mut Context<'_, Self>, conn: &Conn, range: Range<u64>) {
+        let flow = cx.flow_ref();
+        cx.observe(|| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
+            let (offset, bytes) = (range.start.saturating_sub(first), (range.end - range.start) as usize);
+            Event::SegmentReceived { flow, offset, bytes }
+        });
     }
 
     /// These bytes had come before: the next acknowledgement says so, once (RFC 2883 4). Of several duplicates in a turn the
