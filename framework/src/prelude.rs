@@ -2,6 +2,7 @@
 //! calls are made of.
 
 pub use crate::addr::{Endpoint, Ip};
+pub use crate::frame::Frame;
 pub use crate::net::{Claim, DropReason, Packet, PathId, Quote, Trouble, TxBatch, TxInfo, TxStop};
 pub use crate::socket::{AppOp, MessageIo, Ready, StreamIo};
 pub use crate::time::{Duration, Instant};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use burstlane::transport::Transport;
 
+use crate::failure::NamePacket;
 use crate::oracle::Oracle;
+use crate::scenario::Scenario;
 
 /// A transport to be judged.
 pub struct Subject<T: Transport> {
@@ -12,8 +14,12 @@ pub struct Subject<T: Transport> {
     pub name: &'static str,
     /// How both hosts run it.
     pub config: T::Config,
+    /// What of that depends on the scenario.
+    pub configure: Option<fn(&mut T::Config, &Scenario)>,
     /// What it promises.
     pub promises: Promises,
+    /// Names its packets for pictures and captures, where their headers do not.
+    pub name_packet: Option<NamePacket>,
     /// What else watches each run, made anew for each: rules of this one protocol.
     pub oracle: Option<fn() -> Box<dyn Oracle>>,
 }
@@ -28,7 +34,31 @@ impl<T: Transport> Subject<T> {
     /// A transport of this configuration that promises this, under its own name.
     #[must_use]
     pub fn new(config: T::Config, promises: Promises) -> Self {
-        Self { name: T::NAME, config, promises, oracle: None }
+        Self { name: T::NAME, config, configure: None, promises, name_packet: None, oracle: None }
+    }
+
+    /// With a configuration that varies with the scenario, by its seed for example.
+    #[must_use]
+    pub fn configured_by(mut self, configure: fn(&mut T::Config, &Scenario)) -> Self {
+        self.configure = Some(configure);
+        self
+    }
+
+    /// The configuration for a run of `scenario`.
+    #[must_use]
+    pub fn config_for(&self, scenario: &Scenario) -> T::Config {
+        let mut config = self.config.clone();
+        if let Some(configure) = self.configure {
+            configure(&mut config, scenario);
+        }
+        config
+    }
+
+    /// With names for its packets.
+    #[must_use]
+    pub fn naming_packets(mut self, name_packet: NamePacket) -> Self {
+        self.name_packet = Some(name_packet);
+        self
     }
 
     /// With a watcher for rules of its own.

@@ -61,8 +61,7 @@ impl Transport for StopAndWait {
         let kinds = [Kind::Ack, Kind::Open, Kind::Message, Kind::End];
         let kind = kinds.into_iter().find(|known| *known as u32 == kind).ok_or(NOT_OURS)?;
         let key = Key(packet.dst, packet.src, session);
-        let meta = Meta(key, kind, number, expected);
-        Ok(Parsed { key, meta, port: packet.dst.port, header_bytes: HEADER_BYTES as u16 })
+        Ok(Parsed::new(key, Meta(key, kind, number, expected), packet, HEADER_BYTES))
     }
 
     /// Opens a flow. Its first packet leaves in `poll_tx`, which the engine calls for a new flow.
@@ -115,12 +114,10 @@ impl Transport for StopAndWait {
     }
 
     fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, op: AppOp<Self::Op>) {
-        match op {
-            AppOp::Written | AppOp::Consumed(_) => {}
-            AppOp::Shutdown => io.tx_finished = true,
-            AppOp::Close => (io.tx_finished, io.rx_finished) = (true, true),
-            AppOp::Abort => cx.close(Some(FlowError::Aborted)),
-            AppOp::Own(never) => match never {},
+        io.tx_finished |= op.ends_sending();
+        io.rx_finished |= op == AppOp::Close;
+        if op == AppOp::Abort {
+            cx.close(Some(FlowError::Aborted));
         }
         if conn.item.is_none() {
             cx.want_tx(Class::Data);

@@ -32,6 +32,14 @@ pub enum AppOp<X> {
     Own(X),
 }
 
+impl<X> AppOp<X> {
+    /// Whether the application sends no more from now on.
+    #[must_use]
+    pub const fn ends_sending(&self) -> bool {
+        matches!(self, Self::Shutdown | Self::Close)
+    }
+}
+
 /// What may be possible on a flow: a small set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);

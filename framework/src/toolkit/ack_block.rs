@@ -4,7 +4,7 @@
 //!  | delay_us: 4 | upto: 8 | window: 8 | ranges: 1 | (start - upto: 4, length: 4) * ranges |      all big-endian
 //! ```
 
-use super::{FieldReader, FieldWriter};
+use super::{Field, FieldReader, FieldWriter};
 use crate::time::{Duration, nanos};
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub struct AckBlock {
 impl AckBlock {
     /// Most ranges beyond the cumulative acknowledgement.
     pub const RANGES_MAX: usize = 8;
-    /// Most bytes that [`write`](Self::write) adds.
+    /// Most bytes that it writes.
     pub const BYTES_MAX: usize = 21 + 8 * Self::RANGES_MAX;
 
     /// All below `upto` arrived, and as many of `ranges` beyond it as there is room for; the peer may send up to `window`.
@@ -66,10 +66,10 @@ impl AckBlock {
     fn spans(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.spans.iter().copied().take_while(|(_, bytes)| *bytes > 0)
     }
+}
 
-    /// Reads one off a wire; `None` if it is cut or nonsense.
-    #[must_use]
-    pub fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
+impl Field for AckBlock {
+    fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
         let (delay_us, upto, window) = (fields.u32()?, fields.offset()?, fields.offset()?);
         let mut block = Self { delay_us, upto, window, ..Self::default() };
         for span in block.spans.get_mut(..usize::from(fields.u8()?))? {
@@ -78,8 +78,7 @@ impl AckBlock {
         Some(block)
     }
 
-    /// Writes it.
-    pub fn write<const N: usize>(&self, out: &mut FieldWriter<N>) {
+    fn write<const N: usize>(&self, out: &mut FieldWriter<N>) {
         out.u32(self.delay_us).u64(self.upto).u64(self.window).u8(self.spans().count() as u8);
         for (start, bytes) in self.spans() {
             out.u32(start).u32(bytes);

@@ -1,7 +1,46 @@
 //! [`FieldReader`] and [`FieldWriter`]: header fields in network byte order, read and written one behind the other. For
 //! protocols that lay out their own datagrams; headers that the world knows have parsers of their own.
+//!
+//! What not every packet carries is a *part*: a byte of flags, and behind it the parts that its flags name, in their order.
+//! Reader and writer count the flags, so a protocol lists its parts once for each direction and numbers nothing:
+//!
+//! ```
+//! use burstlane::toolkit::{FieldReader, FieldWriter};
+//!
+//! let mut out = FieldWriter::<19>::new();
+//! out.u16(7).parts().flag(true).part(&None::<u64>).part(&Some(5_u64));
+//! assert_eq!(out.bytes(), [0, 7, 0b1010_0000, 0, 0, 0, 0, 0, 0, 0, 5]);
+//!
+//! let mut fields = FieldReader::new(out.bytes());
+//! assert_eq!(fields.u16(), Some(7));
+//! let mut parts = fields.parts().unwrap();
+//! let (urgent, absent, present) = (parts.flag(), parts.part::<u64>(), parts.part::<u64>());
+//! assert_eq!((urgent, absent, present), (true, Some(None), Some(Some(5))));
+//! ```
 
 use arrayvec::ArrayVec;
+
+/// Something with one layout in a header.
+pub trait Field: Sized {
+    /// Reads one off a wire; `None` if it is cut or nonsense.
+    fn read(fields: &mut FieldReader<'_>) -> Option<Self>;
+
+    /// Writes it.
+    fn write<const N: usize>(&self, out: &mut FieldWriter<N>);
+}
+
+/// Eight bytes.
+impl Field for u64 {
+    #[inline]
+    fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
+        fields.u64()
+    }
+
+    #[inline]
+    fn write<const N: usize>(&self, out: &mut FieldWriter<N>) {
+        out.u64(*self);
+    }
+}
 
 /// Reads fields from the front of what came from a wire. Past the end every field is `None`, and nothing panics.
 #[derive(Clone, Debug)]
@@ -62,17 +101,34 @@ impl<'a> FieldReader<'a> {
         self.u64().filter(|offset| *offset < 1 << 62)
     }
 
-    /// One byte of eight flags, the highest bit first.
+    /// A byte of flags, and what stands behind it.
     #[inline]
-    pub fn flags(&mut self) -> Option<[bool; 8]> {
-        self.u8().map(|byte| std::array::from_fn(|bit| byte << bit & 0x80 != 0))
+    pub fn parts(&mut self) -> Option<PartsReader<'_, 'a>> {
+        Some(PartsReader { flags: self.u8()?, fields: self })
+    }
+}
+
+/// Reads the parts that a byte of flags names, at most eight, the one of its highest bit first. Flags that are not asked
+/// for are ignored.
+#[derive(Debug)]
+pub struct PartsReader<'r, 'a> {
+    flags: u8,
+    fields: &'r mut FieldReader<'a>,
+}
+
+impl PartsReader<'_, '_> {
+    /// The next flag, which names nothing: it speaks for itself.
+    #[inline]
+    pub fn flag(&mut self) -> bool {
+        let is_set = self.flags & FIRST_FLAG != 0;
+        self.flags <<= 1;
+        is_set
     }
 
-    /// A part that is there only if `present`, as a flag in front of it says. The outer `None`: it should be there, and is
-    /// not, or is malformed.
+    /// The part that the next flag names, if it is set. The outer `None`: it should be there, and is not, or is malformed.
     #[inline]
-    pub fn when<T>(&mut self, present: bool, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if present { read(self).map(Some) } else { Some(None) }
+    pub fn part<F: Field>(&mut self) -> Option<Option<F>> {
+        if self.flag() { F::read(self.fields).map(Some) } else { Some(None) }
     }
 }
 
@@ -110,12 +166,6 @@ impl<const N: usize> FieldWriter<N> {
         self.put(&[field])
     }
 
-    /// One byte of eight flags, the highest bit first.
-    #[inline]
-    pub fn flags(&mut self, flags: [bool; 8]) -> &mut Self {
-        self.u8(flags.into_iter().fold(0, |byte, flag| byte << 1 | u8::from(flag)))
-    }
-
     /// Two bytes.
     #[inline]
     pub fn u16(&mut self, field: u16) -> &mut Self {
@@ -133,7 +183,49 @@ impl<const N: usize> FieldWriter<N> {
     pub fn u64(&mut self, field: u64) -> &mut Self {
         self.put(&field.to_be_bytes())
     }
+
+    /// A byte of flags, for what is written by the returned value.
+    #[inline]
+    pub fn parts(&mut self) -> PartsWriter<'_, N> {
+        let flags_at = self.bytes.len();
+        self.u8(0);
+        PartsWriter { next: FIRST_FLAG, flags_at, out: self }
+    }
 }
+
+/// Writes at most eight flags and the parts that they name, in the order in which [`PartsReader`] is asked for them.
+#[derive(Debug)]
+pub struct PartsWriter<'w, const N: usize> {
+    /// The next flag's bit.
+    next: u8,
+    flags_at: usize,
+    out: &'w mut FieldWriter<N>,
+}
+
+impl<const N: usize> PartsWriter<'_, N> {
+    /// The next flag, which names nothing.
+    #[inline]
+    pub fn flag(&mut self, is_set: bool) -> &mut Self {
+        debug_assert!(self.next != 0, "a ninth flag");
+        if let Some(flags) = self.out.bytes.get_mut(self.flags_at).filter(|_| is_set) {
+            *flags |= self.next;
+        }
+        self.next >>= 1;
+        self
+    }
+
+    /// The next flag, and the part that it names.
+    #[inline]
+    pub fn part<F: Field>(&mut self, part: &Option<F>) -> &mut Self {
+        self.flag(part.is_some());
+        if let Some(part) = part {
+            part.write(self.out);
+        }
+        self
+    }
+}
+
+const FIRST_FLAG: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
@@ -152,21 +244,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn flags_have_an_order_and_offsets_a_bound() {
-        let flags = [true, false, false, false, false, true, true, false];
-        let mut out = FieldWriter::<17>::new();
-        out.flags(flags).u64((1 << 62) - 1).u64(1 << 62);
-        let mut fields = FieldReader::new(out.bytes());
-        assert_eq!((out.bytes()[0], fields.flags()), (0b1000_0110, Some(flags)));
-        assert_eq!((fields.offset(), fields.offset()), (Some((1 << 62) - 1), None));
+    proptest! {
+        #[test]
+        fn the_parts_that_are_written_are_read(
+            parts: [Option<u64>; 4], flags: [bool; 3], behind: u8, cut in 0usize..40,
+        ) {
+            let mut out = FieldWriter::<40>::new();
+            let mut writer = out.parts();
+            for (part, flag) in parts.iter().zip(flags) {
+                writer.flag(flag).part(part);
+            }
+            writer.part(&parts[3]);
+            out.u8(behind);
+            let bytes = out.bytes();
+            let mut fields = FieldReader::new(bytes);
+            let mut reader = fields.parts().unwrap();
+            for (part, flag) in parts.iter().zip(flags) {
+                prop_assert_eq!((reader.flag(), reader.part()), (flag, Some(*part)));
+            }
+            prop_assert_eq!(reader.part(), Some(parts[3]));
+            prop_assert_eq!(fields.rest(), &[behind]);
+            // Cut anywhere, the part that is not whole is missing.
+            let mut fields = FieldReader::new(&bytes[..cut.min(bytes.len())]);
+            if let Some(mut reader) = fields.parts() {
+                let read = parts.iter().enumerate().take_while(|(at, _)| {
+                    let _ = *at < 3 && reader.flag();
+                    reader.part::<u64>().is_some()
+                });
+                prop_assert_eq!(read.count() < 4, cut < bytes.len() - 1);
+            }
+        }
     }
 
     #[test]
-    fn a_part_is_there_if_its_flag_says_so() {
-        let mut fields = FieldReader::new(&[1, 2]);
-        assert_eq!(fields.when(false, FieldReader::u16), Some(None));
-        assert_eq!(fields.when(true, FieldReader::u16), Some(Some(0x102)));
-        assert_eq!(fields.when(true, FieldReader::u16), None);
+    fn flags_have_an_order_and_offsets_a_bound() {
+        let mut out = FieldWriter::<17>::new();
+        out.parts().flag(true).flag(false).flag(false).flag(false).flag(false).flag(true);
+        out.u64((1 << 62) - 1).u64(1 << 62);
+        let mut fields = FieldReader::new(out.bytes());
+        assert_eq!(fields.u8(), Some(0b1000_0100));
+        assert_eq!((fields.offset(), fields.offset()), (Some((1 << 62) - 1), None));
     }
 }

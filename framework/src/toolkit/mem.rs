@@ -6,7 +6,7 @@
 //! Buffers must be given back by name (`clear`) to the `Mem` they were filled from: they are plain numbers, and dropping
 //! them frees nothing.
 
-use super::chunks::{ChunkId, ChunkSize, Chunks, SMALL_BYTES};
+use super::chunks::{ChunkId, ChunkSize, Chunks, MEDIUM_BYTES, MediumChunks, SMALL_BYTES};
 use super::message::Message;
 use super::reassembly::Held;
 use super::slab::Slab;
@@ -15,6 +15,8 @@ use crate::frame::Frame;
 /// A lane's buffer memory. See the module's text.
 pub struct Mem {
     pub(super) chunks: Chunks,
+    /// For messages of middling length.
+    medium: MediumChunks,
     nodes: Vec<Node>,
     free_node: u32,
     /// Headers of queued messages.
@@ -41,6 +43,8 @@ pub(super) enum Piece {
     Frame(Frame),
     /// In a chunk, behind its first `start` bytes.
     Chunk { id: ChunkId, start: u16 },
+    /// The same of a medium chunk.
+    Medium { index: u32, start: u16 },
 }
 
 impl Mem {
@@ -52,6 +56,7 @@ impl Mem {
     pub fn new(budget_bytes: usize) -> Self {
         Self {
             chunks: Chunks::default(),
+            medium: MediumChunks::default(),
             nodes: Vec::new(),
             free_node: NIL,
             messages: Slab::with_limit(u32::MAX),
@@ -133,7 +138,7 @@ impl Mem {
         self.chunks.free(id)
     }
 
-    /// Whether `bytes` more fit into new chunks. Exact: a large chunk costs what it holds unless it is the last one, and
+    /// Whether `bytes` more fit into new chunks. Exact: a larger chunk costs what it holds unless it is the last one, and
     /// where none can be had small ones are taken.
     #[inline]
     pub(super) fn can_copy(&self, bytes: usize) -> bool {
@@ -169,6 +174,19 @@ impl Mem {
         Some((self.add_node(Piece::Chunk { id, start: 0 }), copied))
     }
 
+    /// The same for a message, of which `want_bytes` are still to come: some few chunks that hold little more than them.
+    pub(super) fn copy_message_to_node(&mut self, bytes: &[u8], want_bytes: usize) -> Option<(u32, usize)> {
+        if (SMALL_WANT_BYTES + 1..=MEDIUM_WANT_BYTES).contains(&want_bytes)
+            && MEDIUM_BYTES <= self.available_bytes()
+            && let Some(index) = self.medium.alloc()
+        {
+            self.used_bytes += MEDIUM_BYTES;
+            let copied = self.medium.append(index as usize, bytes);
+            return Some((self.add_node(Piece::Medium { index, start: 0 }), copied));
+        }
+        self.copy_to_node(bytes, if want_bytes > SMALL_WANT_BYTES { want_bytes } else { SMALL_BYTES })
+    }
+
     /// What the chunk that [`copy_to_node`](Self::copy_to_node) takes costs at most.
     pub(super) fn chunk_cost_bytes(want_bytes: usize) -> usize {
         if want_bytes > SMALL_BYTES { ChunkSize::Large.bytes() } else { ChunkSize::Small.bytes() }
@@ -182,6 +200,10 @@ impl Mem {
                 let id = *id;
                 self.chunks.append(id, bytes)
             }
+            Some(Node { piece: Piece::Medium { index, .. }, .. }) => {
+                let index = *index as usize;
+                self.medium.append(index, bytes)
+            }
             _ => 0,
         }
     }
@@ -191,6 +213,9 @@ impl Mem {
     pub(super) fn node_room_bytes(&self, node: u32) -> usize {
         match self.nodes.get(node as usize) {
             Some(Node { piece: Piece::Chunk { id, .. }, .. }) => self.chunks.room_bytes(*id),
+            Some(Node { piece: Piece::Medium { index, .. }, .. }) => {
+                MEDIUM_BYTES - self.medium.filled(*index as usize).len()
+            }
             _ => 0,
         }
     }
@@ -216,6 +241,11 @@ impl Mem {
                 self.free_chunk(id);
                 next
             }
+            Some((Piece::Medium { index, .. }, next)) => {
+                self.refund(MEDIUM_BYTES);
+                self.medium.free(index as usize);
+                next
+            }
             Some((Piece::Frame(_) | Piece::Free, next)) => next,
             None => NIL,
         }
@@ -226,9 +256,9 @@ impl Mem {
         match self.nodes.get(index as usize)?.piece {
             Piece::Frame(_) => match self.take_node(index)? {
                 (Piece::Frame(frame), next) => Some((frame, next)),
-                (Piece::Chunk { .. } | Piece::Free, _) => None,
+                (Piece::Chunk { .. } | Piece::Medium { .. } | Piece::Free, _) => None,
             },
-            Piece::Chunk { .. } | Piece::Free => None,
+            Piece::Chunk { .. } | Piece::Medium { .. } | Piece::Free => None,
         }
     }
 
@@ -249,11 +279,20 @@ impl Mem {
     pub(super) fn node_bytes(&self, index: u32) -> &[u8] {
         match self.nodes.get(index as usize) {
             Some(Node { piece: Piece::Frame(frame), .. }) => frame.bytes(),
-            Some(Node { piece: Piece::Chunk { id, start }, .. }) => {
-                self.chunks.filled(*id).get(usize::from(*start)..).unwrap_or_default()
-            }
-            Some(Node { piece: Piece::Free, .. }) | None => &[],
+            Some(Node { piece, .. }) => self.copied_bytes(piece),
+            None => &[],
         }
+    }
+
+    /// The same of a piece that is no frame. Apart, so that the rest is inlined: frames are the most, by far.
+    #[inline(never)]
+    fn copied_bytes(&self, piece: &Piece) -> &[u8] {
+        let (bytes, start) = match piece {
+            Piece::Chunk { id, start } => (self.chunks.filled(*id), *start),
+            Piece::Medium { index, start } => (self.medium.filled(*index as usize), *start),
+            Piece::Frame(_) | Piece::Free => return &[],
+        };
+        bytes.get(usize::from(start)..).unwrap_or_default()
     }
 
     /// Bytes charged for a node.
@@ -261,6 +300,7 @@ impl Mem {
         match self.nodes.get(index as usize) {
             Some(Node { piece: Piece::Frame(frame), .. }) => frame.pool().slot_len(),
             Some(Node { piece: Piece::Chunk { id, .. }, .. }) => Chunks::size(*id).bytes(),
+            Some(Node { piece: Piece::Medium { .. }, .. }) => MEDIUM_BYTES,
             Some(Node { piece: Piece::Free, .. }) | None => 0,
         }
     }
@@ -272,6 +312,10 @@ impl Mem {
             Some(Node { piece: Piece::Frame(frame), .. }) => frame.trim_front(n),
             Some(Node { piece: Piece::Chunk { id, start }, .. }) => {
                 let filled = self.chunks.filled_bytes(*id);
+                *start = (usize::from(*start).saturating_add(n)).min(filled) as u16;
+            }
+            Some(Node { piece: Piece::Medium { index, start }, .. }) => {
+                let filled = self.medium.filled(*index as usize).len();
                 *start = (usize::from(*start).saturating_add(n)).min(filled) as u16;
             }
             Some(Node { piece: Piece::Free, .. }) | None => {}
@@ -298,7 +342,8 @@ impl Mem {
     /// If not.
     pub fn check_invariants(&self, foreign_bytes: usize) {
         let (small, large) = self.chunks.count_used();
-        let chunks = small * ChunkSize::Small.bytes() + large * ChunkSize::Large.bytes();
+        let medium_bytes = self.medium.count_used() * MEDIUM_BYTES;
+        let chunks = small * ChunkSize::Small.bytes() + medium_bytes + large * ChunkSize::Large.bytes();
         let frames: usize = self
             .nodes
             .iter()
@@ -333,3 +378,8 @@ impl std::fmt::Debug for Mem {
 
 /// No node: the end of a list.
 pub(super) const NIL: u32 = u32::MAX;
+
+/// Of a message, what goes into small chunks: two waste less than a medium one.
+const SMALL_WANT_BYTES: usize = 2 * SMALL_BYTES;
+/// What goes into medium ones: some few waste less than a large one.
+const MEDIUM_WANT_BYTES: usize = 4 * MEDIUM_BYTES;

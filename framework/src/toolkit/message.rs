@@ -361,7 +361,7 @@ impl Message {
         want_bytes -= copied;
         let mut rest = bytes.split_at(copied).1;
         while !rest.is_empty() {
-            let Some((node, copied)) = mem.copy_to_node(rest, want_bytes) else { return };
+            let Some((node, copied)) = mem.copy_message_to_node(rest, want_bytes) else { return };
             self.link(mem, node, copied);
             rest = rest.split_at(copied).1;
             want_bytes -= copied;

@@ -3,22 +3,22 @@
 //! does the rest of the work.
 //!
 //! ```text
-//!  application ─► MessageStreamSender ─► ReliableSender ─► next, send ─►  packets
+//!  application ─► MessageStreamSender ─► ReliableSender ─► send ─►  packets
 //!  application ◄─ MessageStreamReader ◄─ on_range        AckOwed ─► ack ─►
 //! ```
 
 use super::{
-    AckBlock, AckOwed, AckRun, Mem, MessageLimits, MessageStreamLimits, MessageStreamReader, MessageStreamSender, Next,
-    Piece, ReliableSender, RtoConfig, SenderPolicy, StreamError,
+    AckBlock, AckOwed, AckRun, FieldWriter, Mem, MessageLimits, MessageStreamLimits, MessageStreamReader,
+    MessageStreamSender, Next, Piece, ReliableSender, RtoConfig, SenderPolicy, StreamAt, StreamError, Way,
 };
 use crate::addr::Endpoint;
 use crate::congestion::{AckSample, Controller, NewReno};
 use crate::frame::Frame;
-use crate::net::TxStop;
+use crate::net::{SegmentAt, TxBatch};
 use crate::observe::Event;
-use crate::socket::{MessageIo, Ready};
+use crate::socket::{AppOp, MessageIo, Ready};
 use crate::time::{Duration, Instant};
-use crate::transport::{Class, Context, Transport};
+use crate::transport::{Class, Context, Transport, TxStatus};
 use arrayvec::ArrayVec;
 
 /// What the channels of a transport have in common.
@@ -40,10 +40,13 @@ pub struct ChannelConfig {
     pub stream_bytes_max: u32,
     /// Longest delay of an acknowledgement, ours and the peer's.
     pub ack_delay: Duration,
+    /// How long the peer may take to end its half after the application let go and all of ours was acknowledged; and how
+    /// long what is left of a flow that is over should answer a peer that missed the end.
+    pub linger: Duration,
 }
 
 impl Default for ChannelConfig {
-    /// NewReno, messages up to 1 MiB, windows of 2 MiB, acknowledgements within 5 ms.
+    /// NewReno, messages up to 1 MiB, windows of 2 MiB, acknowledgements within 5 ms, 15 seconds for the end.
     fn default() -> Self {
         Self {
             controller: Box::new(NewReno::new()),
@@ -54,6 +57,7 @@ impl Default for ChannelConfig {
             rx_messages_max: 4096,
             stream_bytes_max: 2 << 20,
             ack_delay: Duration::from_millis(5),
+            linger: Duration::from_secs(15),
         }
     }
 }
@@ -81,6 +85,9 @@ pub struct MessageChannel {
     pub acks: AckOwed,
     /// What the peer takes up to.
     peer_window: u64,
+    linger: Duration,
+    /// When the peer's half is given up.
+    deserted_at: Instant,
 }
 
 impl MessageChannel {
@@ -97,6 +104,8 @@ impl MessageChannel {
             rx: MessageStreamReader::new(limits),
             acks: AckOwed::new(ack_delay),
             peer_window: 0,
+            linger: config.linger,
+            deserted_at: Instant::NEVER,
         }
     }
 
@@ -144,12 +153,11 @@ impl MessageChannel {
     pub fn on_range<T: Transport>(
         &mut self,
         cx: &mut Context<'_, T>,
-        offset: u64,
+        at: StreamAt,
         frame: Frame,
-        end: bool,
     ) -> Result<(), StreamError> {
-        let mut range = offset..offset.saturating_add(frame.len() as u64);
-        if !self.rx.on_range(cx.mem, offset, frame, end)? {
+        let mut range = at.offset..at.offset.saturating_add(frame.len() as u64);
+        if !self.rx.on_range(cx.mem, at, frame)? {
             self.acks.hurry();
         }
         let flow = cx.flow_ref();
@@ -163,8 +171,9 @@ impl MessageChannel {
         Ok(())
     }
 
-    /// Moves messages both ways, between streams and application, which is told. True if the peer's window opened, which
-    /// may be all that the peer waits for: it should be made to confirm that it heard.
+    /// Moves messages both ways, between streams and application, which is told, and puts the flow on the list of
+    /// acknowledgements if one is urgent. True if the peer's window opened, which may be all that the peer waits for: it
+    /// should be made to confirm that it heard.
     ///
     /// # Errors
     /// The peer broke the rules of the stream.
@@ -183,45 +192,78 @@ impl MessageChannel {
         if self.rx.has_opened(io) {
             self.acks.hurry();
         }
+        if self.acks.is_urgent() {
+            cx.want_tx(Class::Ack);
+        }
         Ok(self.acks.is_owed() && !had_news)
     }
 
-    /// What to send next, in packets that carry `segment` bytes of it.
-    pub fn next(&mut self, now: Instant, segment: usize) -> Next {
-        self.sender.next(now, self.tx.stop_within(self.peer_window), segment as u64)
-    }
-
-    /// Whether there is something, now or when the pacer lets it.
+    /// Whether there is something to send, now or when the pacer lets it.
     pub fn has_next(&mut self, now: Instant) -> bool {
         self.sender.has_next(now, self.tx.stop_within(self.peer_window))
     }
 
-    /// Sends a piece, or as much of it as `packets` takes: that is given the bytes in parts, and whether the stream ends
-    /// behind them, makes packets of them, and says how many bytes left. Returns the same, and whether that was all.
+    /// Sends some of the stream along `way`, if windows, pacer and device let it, in packets that begin with what `head`
+    /// makes. It is called for each packet with where its data belongs, and once before that for a pattern; all of its
+    /// headers are equally long. Returns the bytes of packets that left; call it again until it says why nothing does.
     ///
     /// # Errors
-    /// Those of `packets`; nothing left then.
-    pub fn send<T: Transport>(
+    /// What `poll_tx` is to answer with: nothing left.
+    pub fn send<T: Transport, const N: usize>(
         &mut self,
         cx: &mut Context<'_, T>,
-        piece: &Piece,
-        packets: impl FnOnce(&[&[u8]], bool) -> Result<usize, TxStop>,
-    ) -> Result<(usize, bool), TxStop> {
+        way: &mut Way,
+        out: &mut TxBatch<'_>,
+        mut head: impl FnMut(StreamAt) -> FieldWriter<N>,
+    ) -> Result<usize, TxStatus> {
+        let pattern = head(StreamAt::default());
+        let room = way.room_bytes(pattern.bytes().len());
+        let piece = self.next_piece(cx.now, room, way.is_proven())?;
         let (slices, bytes, end) = self.tx.slices(cx.mem, &piece.range);
-        let taken = packets(&slices, end)?;
+        if bytes == 0 && !end {
+            return Err(TxStatus::Idle);
+        }
+        let mut head_bytes = 0;
+        let patch = |place: &mut [u8], at: SegmentAt| {
+            let header = head(StreamAt { offset: piece.range.start + at.offset as u64, end: end && at.last });
+            debug_assert_eq!(header.bytes().len(), place.len(), "headers of a piece are equally long");
+            if let Some(header) = header.bytes().get(..place.len()) {
+                place.copy_from_slice(header);
+            }
+            head_bytes += place.len();
+        };
+        let taken = way.segments(out, pattern.bytes(), &slices, room, patch)?;
         drop(slices);
-        self.sender.on_sent(cx.now, piece, taken as u64 + u64::from(end && taken == bytes));
+        way.spend(head_bytes + taken);
+        self.sender.on_sent(cx.now, &piece, taken as u64 + u64::from(end && taken == bytes));
         let (flow, offset, retransmission) = (cx.flow_ref(), piece.range.start, piece.again);
         cx.observe(|| Event::SegmentSent { flow, offset, bytes: taken, retransmission });
-        Ok((taken, taken == bytes))
+        Ok(head_bytes + taken)
     }
 
-    /// Sets the timer if the peer owes an answer, to anything, and puts the flow on the list of acknowledgements if
-    /// one is urgent. Before [`deadline`](Self::deadline) is asked.
+    /// What goes next, in packets that carry `room` bytes of it; in one if the peer has not proven to be there.
+    fn next_piece(&mut self, now: Instant, room: usize, proven: bool) -> Result<Piece, TxStatus> {
+        match self.sender.next(now, self.tx.stop_within(self.peer_window), room as u64) {
+            Next::Send(mut piece) if room > 0 => {
+                let stop = if proven { piece.range.end } else { piece.range.start + room as u64 };
+                piece.range.end = piece.range.end.min(stop);
+                Ok(piece)
+            }
+            Next::PacedUntil(at) => Err(TxStatus::PacedUntil(at)),
+            Next::Send(_) | Next::Nothing => Err(TxStatus::Idle),
+        }
+    }
+
+    /// The end of every call of the transport's, before [`deadline`](Self::deadline) is asked: sets the timer if the peer
+    /// owes an answer, to anything, and sees to it that the peer is told of the end at once.
     pub fn arm<T: Transport>(&mut self, cx: &mut Context<'_, T>, is_expecting: bool) {
         self.sender.arm(cx.now, is_expecting);
-        if self.acks.is_urgent() {
+        if self.is_over() && self.acks.is_owed() && !self.acks.is_urgent() {
+            self.acks.hurry();
             cx.want_tx(Class::Ack);
+        }
+        if self.rx.discards() && self.is_sent() && !self.is_over() {
+            self.deserted_at = self.deserted_at.min(cx.now + self.linger);
         }
     }
 
@@ -229,7 +271,7 @@ impl MessageChannel {
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.sender.deadline().min(self.acks.due_at())
+        self.sender.deadline().min(self.acks.due_at()).min(self.deserted_at)
     }
 
     /// The timers of both halves. True if the peer is silent although nothing is in flight: what else it owes an answer to
@@ -279,6 +321,38 @@ impl MessageChannel {
         self.is_sent() && self.rx.is_complete()
     }
 
+    /// Whether both halves are over and the peer was told: the end, in good order.
+    #[inline]
+    #[must_use]
+    pub fn has_parted(&self) -> bool {
+        self.is_over() && !self.acks.is_owed()
+    }
+
+    /// Whether it is time to end without order: the application let go, our half is over, and the peer has not ended its
+    /// own for long. Said once, and again after as long.
+    #[inline]
+    #[must_use]
+    pub fn gives_up(&mut self, now: Instant) -> bool {
+        let gives_up = self.deserted_at <= now;
+        if gives_up {
+            self.deserted_at = Instant::NEVER;
+        }
+        gives_up
+    }
+
+    /// The application did that: its half ends, or nobody is there any more to read. What it wrote moves by
+    /// [`exchange`](Self::exchange), and an abort is the protocol's own.
+    pub fn on_app<X>(&mut self, io: &mut MessageIo, op: &AppOp<X>) {
+        match op {
+            AppOp::Written | AppOp::Consumed(_) | AppOp::Abort | AppOp::Own(_) => {}
+            AppOp::Shutdown => io.tx_finished = true,
+            AppOp::Close => {
+                io.tx_finished = true;
+                self.rx.discard();
+            }
+        }
+    }
+
     /// Whether both halves are over, as far as messages go: at most the peer's word that it knows of our end is missing.
     #[must_use]
     pub fn lacks_only_end(&self) -> bool {
@@ -303,14 +377,14 @@ mod tests {
         let now = Instant::ZERO;
         from.on_window(1 << 20);
         let mut run = to.sender.begin_run(now);
-        if let Next::Send(piece) = from.next(now, 1_000) {
+        if let Ok(piece) = from.next_piece(now, 1_000, true) {
             let (slices, bytes, end) = from.tx.slices(mem, &piece.range);
             let mut frame = pool.alloc().unwrap();
             assert!(frame.extend_from_slice(&slices.concat()));
             drop(slices);
             from.sender.on_sent(now, &piece, bytes as u64 + u64::from(end));
             to.acks.on_received(now);
-            to.rx.on_range(mem, piece.range.start, frame, end).unwrap();
+            to.rx.on_range(mem, StreamAt { offset: piece.range.start, end }, frame).unwrap();
         }
         if let Some(ack) = from.ack(mem, io, now) {
             from.on_ack_sent(&ack);
@@ -331,7 +405,11 @@ mod tests {
             channel.sender.set_segment(now, 1_000);
         }
         assert!(here.tx.take_from(&mut mem, &mut io) && !there.tx.take_from(&mut mem, &mut far));
-        assert_eq!((here.next(now, 1_000), here.is_waiting()), (Next::Nothing, true), "no window yet");
+        assert_eq!(
+            (here.next_piece(now, 1_000, true), here.is_waiting()),
+            (Err(TxStatus::Idle), true),
+            "no window yet"
+        );
         for _ in 0..2 {
             say(&mut here, &mut there, &io, &mut mem, &pool);
             say(&mut there, &mut here, &far, &mut mem, &pool);
@@ -340,7 +418,7 @@ mod tests {
         assert!(ready.contains(Ready::READABLE | Ready::PEER_FINISHED));
         let mut out = [0; 9];
         assert_eq!(far.rx.pop_into(&mut mem, &mut out).map(|(_, bytes)| bytes), Some(4));
-        assert!(here.is_sent() && there.lacks_only_end() && there.is_over() && here.is_over());
+        assert!(here.is_sent() && there.lacks_only_end() && there.has_parted() && here.has_parted());
         here.clear(&mut mem);
         there.clear(&mut mem);
         assert_eq!((mem.used_bytes(), pool.in_use()), (0, 0));

@@ -10,7 +10,10 @@
 //!
 //! So fragmentation is a matter of cutting a stream, and a message of any length needs no state of its own.
 
-use super::{Mem, MessageError, MessageLimits, Reassembly, ReassemblyLimits, RecvBuffer, SendBuffer};
+use super::{
+    Field, FieldReader, FieldWriter, Mem, MessageError, MessageLimits, Reassembly, ReassemblyLimits, RecvBuffer,
+    SendBuffer,
+};
 use crate::addr::Endpoint;
 use crate::frame::Frame;
 use crate::socket::{MessageIo, Ready};
@@ -19,6 +22,31 @@ use std::ops::Range;
 
 #[cfg(test)]
 mod tests;
+
+/// Where a packet's data belongs in a stream: all that its header has to say of it.
+///
+/// ```text
+///  | end: 1 bit | offset: 63 |      big-endian
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamAt {
+    /// Of the first byte; below 2^62.
+    pub offset: u64,
+    /// The stream ends behind the data.
+    pub end: bool,
+}
+
+impl Field for StreamAt {
+    fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
+        let word = fields.u64()?;
+        let at = Self { offset: word & !END_BIT, end: word & END_BIT != 0 };
+        (at.offset < 1 << 62).then_some(at)
+    }
+
+    fn write<const N: usize>(&self, out: &mut FieldWriter<N>) {
+        out.u64(self.offset | if self.end { END_BIT } else { 0 });
+    }
+}
 
 /// From messages to a stream. Give its memory back with [`clear`](Self::clear).
 #[derive(Debug)]
@@ -165,13 +193,13 @@ impl MessageStreamReader {
         Self { limits, stream, pieces, next: 0, message_bytes: None, end: None, granted, discards: false }
     }
 
-    /// A range of the stream came, and the end behind it if `end`; `frame` is trimmed to it. True if it was what came
-    /// next; if not (a gap, a duplicate, the end), the peer should learn at once (RFC 5681 4.2).
+    /// A range of the stream came; `frame` is trimmed to it. True if it was what came next; if not (a gap, a duplicate, the
+    /// end), the peer should learn at once (RFC 5681 4.2).
     ///
     /// # Errors
     /// It lies beyond the window or the end, or the end lies before what came already.
-    pub fn on_range(&mut self, mem: &mut Mem, offset: u64, frame: Frame, end: bool) -> Result<bool, StreamError> {
-        let mut frame = frame;
+    pub fn on_range(&mut self, mem: &mut Mem, at: StreamAt, mut frame: Frame) -> Result<bool, StreamError> {
+        let StreamAt { offset, end } = at;
         let stop = offset.checked_add(frame.len() as u64).filter(|stop| *stop <= self.granted).ok_or(StreamError)?;
         if self.end.is_some_and(|known| stop > known || end && stop != known) {
             return Err(StreamError);
@@ -322,6 +350,7 @@ impl MessageStreamReader {
     }
 }
 
+const END_BIT: u64 = 1 << 63;
 /// In front of each message.
 const LENGTH_BYTES: usize = 4;
 /// Bytes moved from a message to the stream at a time.

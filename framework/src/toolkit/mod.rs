@@ -1,6 +1,7 @@
-//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection; and, made of these, the
-//! whole of a reliable sender, of messages both ways, of a peer that moves. The more a protocol finds here, the less it has
-//! to be.
+//! What transports compose: buffers, reassembly, ranges, timers, round-trip times, loss detection, header fields; and, made of
+//! these, the whole of a reliable sender, of messages both ways, and what a protocol has to know of its peer: who it is
+//! ([`handshake`]), where ([`peer_path`]), whether it is there at all ([`liveness`]), and what to tell it when all is over
+//! ([`last_word`]). The more a protocol finds here, the less it has to be.
 
 pub mod ack_block;
 pub mod ack_owed;
@@ -8,13 +9,17 @@ pub mod answers;
 mod chunks;
 pub mod cookie;
 pub mod fields;
+pub mod handshake;
 pub mod isn;
+pub mod last_word;
 pub mod ledger;
+pub mod liveness;
 pub mod mem;
 pub mod message;
 pub mod message_channel;
 pub mod message_stream;
 pub mod pacer;
+pub mod packet_number;
 pub mod peer_path;
 pub mod ports;
 pub mod ranges;
@@ -32,15 +37,19 @@ pub use ack_block::AckBlock;
 pub use ack_owed::AckOwed;
 pub use answers::Answers;
 pub use cookie::CookieJar;
-pub use fields::{FieldReader, FieldWriter};
+pub use fields::{Field, FieldReader, FieldWriter};
+pub use handshake::{AddressValidator, Opening, Validation};
 pub use isn::InitialSequence;
+pub use last_word::LastWord;
 pub use ledger::{Acked, Loss, Recovery, Sacked, SentLedger, Timeout};
+pub use liveness::{Liveness, LivenessPolicy};
 pub use mem::Mem;
 pub use message::{MessageError, MessageInfo, MessageLimits, MessageQueue};
 pub use message_channel::{ChannelConfig, MessageChannel};
-pub use message_stream::{MessageStreamLimits, MessageStreamReader, MessageStreamSender, StreamError};
+pub use message_stream::{MessageStreamLimits, MessageStreamReader, MessageStreamSender, StreamAt, StreamError};
 pub use pacer::Pacer;
-pub use peer_path::PeerPath;
+pub use packet_number::PacketNumbers;
+pub use peer_path::{PathParts, PeerPath, Way};
 pub use ports::PortPicker;
 pub use ranges::RangeSet;
 pub use reassembly::{Reassembly, ReassemblyLimits};

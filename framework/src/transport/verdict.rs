@@ -2,7 +2,7 @@
 
 use super::{FlowError, FlowId, Transport};
 use crate::addr::Endpoint;
-use crate::net::{DropReason, Packet, PathInfo, TxStop};
+use crate::net::{DropReason, Packet, PathInfo, Trouble, TxStop};
 use crate::time::Instant;
 
 /// What `parse` read.
@@ -16,6 +16,15 @@ pub struct Parsed<K, M> {
     pub port: u16,
     /// Bytes of header in front of the payload: they are trimmed from the frame before `on_run`.
     pub header_bytes: u16,
+}
+
+impl<K, M> Parsed<K, M> {
+    /// For a protocol whose packets go to ports: that of `packet`'s destination is the listener's. `header_bytes` is what
+    /// was read of it, at most all.
+    #[inline]
+    pub fn new(key: K, meta: M, packet: &Packet, header_bytes: usize) -> Self {
+        Self { key, meta, port: packet.dst.port, header_bytes: header_bytes as u16 }
+    }
 }
 
 /// The endpoints of a flow to be opened.
@@ -126,6 +135,20 @@ pub enum TroubleAnswer {
     /// Believed: the path carries no larger packets than this many bytes from now on.
     LowerMtu(u32),
 }
+
+impl TroubleAnswer {
+    /// That a complaint about too large a packet is believed, but not that any path is narrower than RFC 1122 3.3.3's 576
+    /// bytes: a forged one must not make us send headers for the most part. Other trouble is of no consequence.
+    #[must_use]
+    pub fn believe(trouble: &Trouble) -> Self {
+        match trouble {
+            Trouble::TooBig { mtu } => Self::LowerMtu(MTU_MIN.max(*mtu)),
+            _ => Self::Ignore,
+        }
+    }
+}
+
+const MTU_MIN: u32 = 576;
 
 /// What `poll_tx` leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //! Tests and the command share them.
 #![forbid(unsafe_code)]
 
+pub mod names;
+
 use std::time::Duration;
 
 use burstlane_rudp::{Rudp, RudpConfig};
@@ -11,12 +13,15 @@ use burstlane_tcp::Tcp;
 use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
 
-/// TCP with its defaults.
+/// TCP with its defaults. In half of the runs its sequence numbers are about to wrap.
 #[must_use]
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
-    Subject::new(burstlane_tcp::Config::default(), promises)
+    Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
+        let before_the_wrap = (scenario.seed >> 1) % 20_000;
+        config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
+    })
 }
 
 /// RUDP with its defaults.
@@ -26,7 +31,7 @@ pub fn rudp() -> Subject<Rudp> {
     promises.patience_max = Duration::from_secs(6);
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
-    Subject::new(RudpConfig::default(), promises)
+    Subject::new(RudpConfig::default(), promises).naming_packets(names::rudp)
 }
 
 /// UDP.
@@ -43,7 +48,7 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
-    Subject::new((), promises)
+    Subject::new((), promises).naming_packets(names::stop_and_wait)
 }
 
 /// The names of all of them.

@@ -71,8 +71,17 @@ impl Campaign {
         }
     }
 
-    /// What it draws for a transport.
+    /// How many scenarios it draws where an ordinary one draws `cases`: those with much traffic draw fewer.
     #[must_use]
+    pub const fn cases(self, cases: u32) -> u32 {
+        match self {
+            Self::Fairness => cases.div_ceil(25),
+            Self::Flood => cases.div_ceil(5),
+            _ => cases,
+        }
+    }
+
+    /// What it draws for a transport.
     pub fn scenarios(self, name: &'static str, promises: &Promises) -> BoxedStrategy<Scenario> {
         let focus = match self {
             Self::Anything | Self::Repetition => Focus::Anything,

@@ -100,7 +100,7 @@ impl<'a> Stage<'a> {
             member.host.lane().set_tap(Some(Box::new(place.clone())));
             member.host.lane().set_observer(place);
         }
-        let engines: [EngineId<T>; 2] = hosts.add(subject.config.clone());
+        let engines: [EngineId<T>; 2] = hosts.add(subject.config_for(scenario));
         let spells = Spells::new(scenario, hosts.world.network());
         strangers.set_alarms(hosts.world.network());
         let stage = Self {

@@ -10,6 +10,7 @@ use burstlane_tcp::Tcp;
 use crate::end::End;
 use crate::kernel::{self, Kernel};
 use crate::life::{Life, Op, Side};
+use crate::model::Left;
 use crate::ours::Ours;
 use crate::world::{KERNEL_ADDRESSES, OUR_ADDRESSES, World};
 
@@ -23,6 +24,8 @@ pub(crate) struct Connection<'a> {
     /// Steps that are done.
     done: usize,
     pause_until: Option<Instant>,
+    /// How long what was aborted may still be accepted.
+    wait_until: Option<Instant>,
 }
 
 /// The end that will be accepted.
@@ -49,7 +52,7 @@ impl<'a> Connection<'a> {
                 Waiting::Ours(listener)
             }
         };
-        Self { world, life, waiting: Some(waiting), ours, kernel, done: 0, pause_until: None }
+        Self { world, life, waiting: Some(waiting), ours, kernel, done: 0, pause_until: None, wait_until: None }
     }
 
     /// Does what can be done now. Whether it did anything.
@@ -57,6 +60,7 @@ impl<'a> Connection<'a> {
         // Whoever opens is open before the other is accepted, and may be reset from then on.
         let _ = (self.ours.has_opened(), self.kernel.has_opened());
         self.accept();
+        self.wait_in_vain();
         let before = (self.done, self.ours.record, self.kernel.record);
         while let Some(&(side, op)) = self.life.steps.get(self.done) {
             if !self.step(side, op) {
@@ -66,8 +70,8 @@ impl<'a> Connection<'a> {
             self.pause_until = None;
         }
         if self.done == self.life.steps.len() {
-            self.ours.finish();
-            self.kernel.finish();
+            self.ours.finish(&self.kernel.record);
+            self.kernel.finish(&self.ours.record);
         }
         before != (self.done, self.ours.record, self.kernel.record)
     }
@@ -117,15 +121,26 @@ impl<'a> Connection<'a> {
         self.waiting = None;
     }
 
+    /// Who opens and aborts at once may leave nothing to accept (RFC 9293 3.10.7.4, a reset in SYN-RECEIVED).
+    fn wait_in_vain(&mut self) {
+        let (opener, other) = match self.life.opener {
+            Side::Ours => (&self.ours, &mut self.kernel),
+            Side::Kernel => (&self.kernel, &mut self.ours),
+        };
+        if self.waiting.is_none() || opener.record.left != Some(Left::Aborted) {
+            return;
+        }
+        if Instant::now() >= *self.wait_until.get_or_insert_with(|| Instant::now() + ACCEPT_MAX) {
+            self.waiting = None;
+            other.record.left = Some(Left::NeverCame);
+        }
+    }
+
     /// Whether the step is done.
     fn step(&mut self, side: Side, op: Op) -> bool {
         if let Op::Pause(milliseconds) = op {
             let pause = Duration::from_millis(u64::from(milliseconds));
             return Instant::now() >= *self.pause_until.get_or_insert_with(|| Instant::now() + pause);
-        }
-        // Who leaves before the other was accepted may leave nothing to accept.
-        if matches!(op, Op::Close | Op::Abort) && self.waiting.is_some() {
-            return false;
         }
         let (end, peer) = match side {
             Side::Ours => (&mut self.ours, &self.kernel.record),
@@ -134,3 +149,6 @@ impl<'a> Connection<'a> {
         end.perform(op, peer)
     }
 }
+
+/// What was not accepted by then is not going to be: the kernel's end is immediate, and ours looks each turn.
+const ACCEPT_MAX: Duration = Duration::from_millis(100);

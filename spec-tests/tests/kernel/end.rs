@@ -12,6 +12,8 @@ use crate::model::{Left, Record, Seen};
 pub(crate) trait Socket {
     /// Whether the connection stands.
     fn is_open(&self) -> bool;
+    /// Whether the connection, which stood once, is over: reset, or finished by both.
+    fn is_over(&self) -> bool;
     /// Bytes that have come and were not taken.
     fn unread_bytes(&self) -> usize;
     /// As [`io::Read::read`].
@@ -92,15 +94,19 @@ impl End {
         true
     }
 
-    /// What an application does at last: finishes, takes all that comes, and closes once it knows how it ended.
-    pub(crate) fn finish(&mut self) {
+    /// What an application does at last: finishes, takes all that comes, and closes once it knows how it ended. Who saw the end
+    /// of bytes that `peer` cut stays to see the reset, too.
+    pub(crate) fn finish(&mut self, peer: &Record) {
         if self.record.left.is_some() || !self.has_opened() {
             return;
         }
         self.shutdown();
         self.read(u64::MAX);
-        if self.record.seen.is_some() {
-            self.close();
+        let is_over = self.socket.as_ref().is_none_or(|socket| socket.is_over());
+        match self.record.seen {
+            None => {}
+            Some(Seen::End) if peer.cuts(&self.record) && !is_over => {}
+            Some(Seen::End | Seen::Error(_)) => self.close(),
         }
     }
 

@@ -38,6 +38,10 @@ impl Socket for Kernel {
         self.0.peer_addr().is_ok()
     }
 
+    fn is_over(&self) -> bool {
+        !self.is_open()
+    }
+
     fn unread_bytes(&self) -> usize {
         rustix::io::ioctl_fionread(&self.0).unwrap() as usize
     }

@@ -5,7 +5,7 @@
 //!
 //! - What an end took is a prefix of what the peer's socket took; the ends compare the bytes themselves.
 //! - No cut by the peer: the end sees all bytes and then their end, and none of its writes fails.
-//! - A cut: it sees a reset, or all bytes and their end if the peer had finished before.
+//! - A cut: it sees a reset, at once or, if the peer had finished before, after all bytes and their end.
 //!
 //! What is allowed beyond, and why:
 //!
@@ -32,6 +32,8 @@ pub(crate) enum Seen {
 pub(crate) enum Left {
     Closed,
     Aborted,
+    /// It was never there: the peer aborted what it had opened before this end accepted it.
+    NeverCame,
 }
 
 /// What one end did and saw.
@@ -54,7 +56,7 @@ impl Record {
     /// Whether the end broke off what `peer` sends.
     pub(crate) fn cuts(&self, peer: &Record) -> bool {
         match self.left {
-            None => false,
+            None | Some(Left::NeverCame) => false,
             Some(Left::Closed) => self.received < peer.sent,
             Some(Left::Aborted) => true,
         }
@@ -71,6 +73,8 @@ impl Record {
             _ if self.received > peer.sent => return Err("took more than was sent"),
             Some(Seen::End) if !peer.finished => return Err("saw an end, but the peer did not finish"),
             Some(Seen::End) if !complete => return Err("saw the end before all bytes"),
+            // It stayed to see the reset of what the peer cut.
+            Some(Seen::End) if self.left.is_none() && !lossy => return Err("saw no reset after the end"),
             Some(Seen::Error(ErrorKind::ConnectionReset)) if cut => {}
             Some(Seen::Error(_)) => return Err("saw an error without a cause"),
             // It let go before it saw either, or could not hear.
@@ -95,6 +99,7 @@ fn each_rule_catches_what_it_is_for() {
     let aborted = Record { received: 3, finished: false, left: Some(Left::Aborted), ..record };
     let deaf = Record { received: 3, ..whole };
     let waits = Record { seen: None, left: None, ..record };
+    let unheard = Record { left: None, ..whole };
     let refused = |kind| Record { refused: Some(kind), ..whole };
     for (name, end, peer, in_order, under_loss) in [
         ("all in order", whole, whole, true, true),
@@ -107,6 +112,7 @@ fn each_rule_catches_what_it_is_for() {
         ("an abort that overtakes", saw(Some(reset), 2), aborted, true, true),
         ("an abort that looks like an end", saw(Some(End), 10), aborted, false, false),
         ("an abort after the FIN", saw(Some(End), 10), Record { finished: true, ..aborted }, true, true),
+        ("an abort after the FIN unheard", unheard, Record { finished: true, ..aborted }, false, true),
         ("an abort unheard", waits, aborted, false, true),
         ("bytes that nobody took", saw(Some(reset), 10), deaf, true, true),
         ("another error", saw(Some(Error(ErrorKind::TimedOut)), 10), aborted, false, false),

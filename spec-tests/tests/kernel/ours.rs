@@ -35,6 +35,10 @@ impl Socket for Ours {
         self.stream.readiness().contains(Ready::OPEN)
     }
 
+    fn is_over(&self) -> bool {
+        self.stream.ended().is_some()
+    }
+
     fn unread_bytes(&self) -> usize {
         self.host.with(self.tcp, |core, _, _| core.io(self.stream.id()).map_or(0, |io| io.rx.len()))
     }

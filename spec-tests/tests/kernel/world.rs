@@ -67,7 +67,7 @@ impl World {
         lane.add_interface(Box::new(tap), InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let trace = Trace::default();
         lane.set_tap(Some(Box::new(trace.clone())));
-        let tcp = lane.add(tcp_config(settings)).unwrap();
+        let tcp = lane.add(tcp_config(network, settings)).unwrap();
         let host = Host::new(lane);
         let time = RealTime::new(host.clone(), IDLE_MAX);
         Self { host, tcp, time, trace, pools, network }
@@ -138,7 +138,7 @@ pub(crate) fn prepare_namespace() {
     fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", "1").unwrap();
 }
 
-fn tcp_config(settings: &Settings) -> Config {
+fn tcp_config(network: Network, settings: &Settings) -> Config {
     let mut config = Config::default().with_buffers(settings.buffers, settings.buffers);
     config.nagle = settings.nagle;
     config.delayed_ack_timeout = Duration::from_millis(u64::from(settings.delayed_ack));
@@ -147,7 +147,9 @@ fn tcp_config(settings: &Settings) -> Config {
     config.sack = settings.sack;
     config.window_scaling = settings.window_scaling;
     config.time_wait_timeout = TIME_WAIT;
-    config.fin_wait_timeout = FIN_WAIT;
+    if network.lossy {
+        config.fin_wait_timeout = FIN_WAIT;
+    }
     config.rto = RtoConfig { rto_min: RTO_MIN, initial_rto: INITIAL_RTO, ..RtoConfig::default() };
     config
 }
@@ -178,6 +180,7 @@ const DEVICE: &str = "bl-life";
 /// A step of an application is looked at so often, if nothing moves.
 const IDLE_MAX: Duration = Duration::from_millis(1);
 const TIME_WAIT: Duration = Duration::from_millis(20);
+/// As the kernel's: a reset may be lost.
 const FIN_WAIT: Duration = Duration::from_millis(300);
 /// Short, so that what is lost is soon sent again, and a shut window is soon asked after.
 const RTO_MIN: Duration = Duration::from_millis(50);

@@ -19,48 +19,27 @@ mod wire;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use burstlane::addr::Endpoint;
-use burstlane::net::{DropReason, Packet, Quote, Trouble, TxBatch};
-use burstlane::socket::{AppOp, MessageIo};
-use burstlane::time::Duration;
-use burstlane::toolkit::{AckBlock, Answers, ChannelConfig, CookieJar, FourTuple, Mem};
-use burstlane::transport::{
-    Class, Context, FlowError, LaneCx, LaneInfo, Listener, Open, Opened, Parsed, RemnantInput, Run, Transport,
-    TroubleAnswer, TxStatus, Unmatched, Verdict,
+use burstlane::prelude::*;
+use burstlane::toolkit::{
+    AddressValidator, Answers, ChannelConfig, CookieJar, FourTuple, LastWord, LivenessPolicy, Opening, Validation,
 };
 
 pub use conn::Conn;
 use wire::{Datagram, Hello};
 
 /// What all connections have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RudpConfig {
     /// How messages are carried.
     pub channel: ChannelConfig,
-    /// After so much silence the peer is asked whether it is there.
-    pub keep_alive: Duration,
-    /// After so much silence it is held for gone. Longer than `keep_alive`.
-    pub idle_timeout: Duration,
-    /// How long a connection that is over answers a peer that missed the end, and ignores late duplicates.
-    pub linger: Duration,
-}
-
-impl Default for RudpConfig {
-    fn default() -> Self {
-        Self {
-            channel: ChannelConfig::default(),
-            keep_alive: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(60),
-            linger: Duration::from_secs(15),
-        }
-    }
+    /// How much silence there may be.
+    pub liveness: LivenessPolicy,
 }
 
 /// RUDP on one lane.
 pub struct Rudp {
     config: Rc<RudpConfig>,
-    /// Makes a server's connection ids.
-    jar: Arc<CookieJar>,
+    validator: AddressValidator,
     answers: Answers,
 }
 
@@ -81,16 +60,6 @@ pub struct Meta {
     bytes: usize,
 }
 
-/// What is left of a connection that is over: it answers what the peer repeats, and keeps late duplicates of the first
-/// datagrams from opening it again.
-#[derive(Debug)]
-pub struct Remnant {
-    peer_cid: u64,
-    number: u64,
-    /// What it acknowledges; `None` if the connection ended without order, which it then says.
-    upto: Option<u64>,
-}
-
 impl Transport for Rudp {
     type Config = RudpConfig;
     type Shared = CookieJar;
@@ -98,7 +67,7 @@ impl Transport for Rudp {
     type Meta = Meta;
     type Conn = Conn;
     type Io = MessageIo;
-    type Remnant = Remnant;
+    type Remnant = LastWord;
     type Op = std::convert::Infallible;
     type Notice = std::convert::Infallible;
 
@@ -109,18 +78,17 @@ impl Transport for Rudp {
     }
 
     fn new(config: RudpConfig, jar: Arc<CookieJar>, _: LaneInfo) -> Self {
-        Self { config: Rc::new(config), jar, answers: Answers::new() }
+        Self { config: Rc::new(config), validator: AddressValidator::new(jar), answers: Answers::new() }
     }
 
     fn endpoints(&self, _: &Key, conn: &Conn) -> (Endpoint, Endpoint) {
-        (conn.ends().local(), conn.ends().remote())
+        (conn.path.ends().local(), conn.path.ends().remote())
     }
 
     fn parse(&self, packet: &Packet) -> Result<Parsed<Key, Meta>, DropReason> {
         let (datagram, header_bytes) = Datagram::parse(packet.frame.bytes())?;
-        let (ends, bytes) = (FourTuple::new(packet.dst, packet.src), packet.frame.len());
-        let (key, port) = (Key::Own(datagram.cid), packet.dst.port);
-        Ok(Parsed { key, meta: Meta { datagram, ends, bytes }, port, header_bytes: header_bytes as u16 })
+        let meta = Meta { datagram, ends: FourTuple::new(packet.dst, packet.src), bytes: packet.frame.len() };
+        Ok(Parsed::new(Key::Own(datagram.cid), meta, packet, header_bytes))
     }
 
     fn parse_quoted(&self, quote: &Quote) -> Option<Key> {
@@ -129,8 +97,8 @@ impl Transport for Rudp {
 
     fn connect(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
         let cid = cx.random_u64().max(1);
-        let conn = Conn::client(&self.config, cid, FourTuple::new(open.local, open.remote), cx.now);
-        Ok(Opened { key: Key::Own(cid), conn, io: self.config.channel.io(false) })
+        let ends = FourTuple::new(open.local, open.remote);
+        Ok(self.opened(cid, Opening::client(cid, cx.now), ends, cx.now))
     }
 
     fn on_unmatched(
@@ -141,41 +109,30 @@ impl Transport for Rudp {
         listener: Option<&Listener>,
     ) -> Unmatched<Self> {
         let Some(peer) = hello else { return Unmatched::Drop(DropReason("rudp: unknown connection")) };
-        let Some(listener) = listener else { return Unmatched::Refuse(DropReason("rudp: nobody listens")) };
-        let (local, remote) = (ends.local(), ends.remote());
-        if cid == 0 {
-            let cid = self.jar.make64(local, remote, peer.cid, cx.now);
-            let hello = Some(Hello { cid, window: self.config.channel.window_bytes.into() });
-            let answer = Datagram { cid: peer.cid, hello, ..Datagram::default() };
-            return self.answers.owe(cx, ends, answer.write().bytes());
+        match self.validator.validate(cx.now, &ends, cid, peer.cid, listener) {
+            Validation::Retry(own) => {
+                let hello = Some(Hello { cid: own, window: self.config.channel.window_bytes.into() });
+                let answer = Datagram { cid: peer.cid, hello, ..Datagram::default() };
+                self.answers.owe(cx, ends, answer.write().bytes())
+            }
+            Validation::Valid => {
+                let flow = self.opened(cid, Opening::server(cid, peer.cid, cx.now), ends, cx.now);
+                Unmatched::Accept { flow, consumed: false }
+            }
+            Validation::Refuse(reason) => Unmatched::Refuse(reason),
+            Validation::Drop(reason) => Unmatched::Drop(reason),
         }
-        if !self.jar.check64(cid, local, remote, peer.cid, cx.now) {
-            return Unmatched::Drop(DropReason("rudp: forged or outdated connection id"));
-        }
-        if !listener.has_room() {
-            return Unmatched::Drop(DropReason("rudp: backlog is full"));
-        }
-        let conn = Conn::server(&self.config, cid, peer, ends, cx.now);
-        let flow = Opened { key: Key::Own(cid), conn, io: self.config.channel.io(true) };
-        Unmatched::Accept { flow, consumed: false }
     }
 
     fn on_remnant(
         &mut self,
         cx: &mut LaneCx<'_, Self>,
-        remnant: &mut Remnant,
+        word: &mut LastWord,
         input: RemnantInput<'_, Self>,
         _: Option<&Listener>,
     ) -> Verdict<Self> {
-        let RemnantInput::Packet(&Meta { datagram, ends, .. }, _) = input else { return Verdict::Gone };
-        if datagram.is_eliciting() {
-            let &mut Remnant { peer_cid: cid, number, upto } = remnant;
-            let ack = upto.map(|upto| AckBlock::new(Duration::ZERO, upto, 0, []));
-            let answer = Datagram { cid, number, ack, reset: upto.is_none(), ..Datagram::default() };
-            remnant.number += 1;
-            let _ = self.answers.owe(cx, ends, answer.write().bytes());
-        }
-        Verdict::Keep { until: cx.now + self.config.linger }
+        let RemnantInput::Packet(Meta { datagram, ends, bytes }, _) = input else { return Verdict::Gone };
+        word.on_packet(cx, &mut self.answers, *ends, *bytes, datagram.is_eliciting())
     }
 
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
@@ -187,15 +144,9 @@ impl Transport for Rudp {
     }
 
     fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, op: AppOp<Self::Op>) {
-        match op {
-            AppOp::Written | AppOp::Consumed(_) => {}
-            AppOp::Shutdown => io.tx_finished = true,
-            AppOp::Close => {
-                io.tx_finished = true;
-                conn.channel.rx.discard();
-            }
-            AppOp::Abort => conn.abort(cx, FlowError::Aborted),
-            AppOp::Own(never) => match never {},
+        conn.channel.on_app(io, &op);
+        if op == AppOp::Abort {
+            conn.abort(cx, FlowError::Aborted);
         }
         conn.go_on(cx, io);
     }
@@ -208,14 +159,11 @@ impl Transport for Rudp {
         _: Option<&Quote>,
         trouble: &Trouble,
     ) -> TroubleAnswer {
-        match *trouble {
-            // The quote held 64 bits that only the path has seen (RFC 5927 4.1 asks for less).
-            Trouble::TooBig { mtu } => return TroubleAnswer::LowerMtu(mtu.max(MTU_MIN)),
-            Trouble::Unreachable(reason) if reason.is_hard() && conn.is_opening() => cx.close(Some(FlowError::Refused)),
-            Trouble::NeighbourFailed if conn.gives_up_neighbour() => cx.close(Some(FlowError::Unreachable)),
-            _ => {}
+        if let Some(error) = conn.opening.on_trouble(trouble) {
+            cx.close(Some(error));
         }
-        TroubleAnswer::Ignore
+        // The quote held 64 bits that only the path has seen (RFC 5927 4.1 asks for less).
+        TroubleAnswer::believe(trouble)
     }
 
     fn poll_tx(
@@ -238,7 +186,12 @@ impl Transport for Rudp {
     }
 }
 
-/// No path is believed to be narrower (RFC 1122 3.3.3).
-const MTU_MIN: u32 = 576;
+impl Rudp {
+    fn opened(&self, cid: u64, opening: Opening, ends: FourTuple, now: Instant) -> Opened<Self> {
+        let io = self.config.channel.io(opening.is_answered());
+        Opened { key: Key::Own(cid), conn: Conn::new(&self.config, opening, ends, now), io }
+    }
+}
+
 /// A server's answer is good for at least so long, and at most twice that: a client on a bad link repeats it for a while.
 const COOKIE_TIME: Duration = Duration::from_secs(60);

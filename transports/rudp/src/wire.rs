@@ -5,15 +5,15 @@
 //!  0       1         2                       10              18      19
 //!  | magic | version | receiver's conn. id:8 | number:8      | flags | parts...
 //!
-//!  HELLO  conn. id:8 window:8     ACK  an `AckBlock`     CHALLENGE  token:8     RESPONSE  token:8
-//!  STREAM  offset:8 data...       END, with STREAM: the stream ends behind the data     PING, RESET: nothing
+//!  PING, RESET: nothing      HELLO  conn. id:8 window:8      ACK  an `AckBlock`      STREAM  a `StreamAt`, and data behind all
+//!  CHALLENGE  token:8        RESPONSE  token:8
 //! ```
-//! All numbers are big-endian, the flags and parts in this order. ACK reports the stream by offsets, so that a range sent twice needs
-//! no two names; its ranges count from `upto`. Datagrams are numbered from 1, and no number is used twice: it tells how old
-//! a datagram is, which decides on where the peer is now.
+//! All numbers are big-endian, the flags and parts in this order. ACK reports the stream by offsets, so that a range sent twice
+//! needs no two names; its ranges count from `upto`. The number tells how old a datagram is, which decides on where the peer
+//! is now; only the last word of a connection is said more than once under the same.
 
 use burstlane::net::DropReason;
-use burstlane::toolkit::{AckBlock, FieldReader, FieldWriter};
+use burstlane::toolkit::{AckBlock, Field, FieldReader, FieldWriter, PathParts, StreamAt};
 
 use crate::Key;
 
@@ -22,18 +22,14 @@ use crate::Key;
 pub(crate) struct Datagram {
     /// Connection id of the receiver; 0 in a question, whose sender does not know it.
     pub(crate) cid: u64,
-    pub(crate) number: u64,
+    pub(crate) path: PathParts,
     /// The receiver is to acknowledge it, if only that it came.
     pub(crate) ping: bool,
     /// The connection is over.
     pub(crate) reset: bool,
     pub(crate) hello: Option<Hello>,
     pub(crate) ack: Option<AckBlock>,
-    /// A token to be sent back.
-    pub(crate) challenge: Option<u64>,
-    /// A token sent back.
-    pub(crate) response: Option<u64>,
-    pub(crate) stream: Option<Stream>,
+    pub(crate) stream: Option<StreamAt>,
 }
 
 /// What each side says at first: its connection id, and how much it takes before it says more.
@@ -41,13 +37,6 @@ pub(crate) struct Datagram {
 pub(crate) struct Hello {
     pub(crate) cid: u64,
     pub(crate) window: u64,
-}
-
-/// Where the data belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stream {
-    pub(crate) offset: u64,
-    pub(crate) end: bool,
 }
 
 impl Datagram {
@@ -64,8 +53,7 @@ impl Datagram {
         }
         let datagram = Self::read(&mut fields).ok_or(MALFORMED)?;
         let data_bytes = fields.rest().len();
-        let excess = datagram.stream.is_none() && data_bytes > 0;
-        if excess || datagram.cid == 0 && datagram.hello.is_none() {
+        if datagram.stream.is_none() && data_bytes > 0 || datagram.cid == 0 && datagram.hello.is_none() {
             return Err(MALFORMED);
         }
         Ok((datagram, bytes.len() - data_bytes))
@@ -73,46 +61,32 @@ impl Datagram {
 
     fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
         let (cid, number) = (fields.u64()?, fields.offset()?);
-        let [hello, ack, challenge, response, stream, end, ping, reset] = fields.flags()?;
-        Some(Self {
-            cid,
-            number,
-            hello: fields.when(hello, Hello::read)?,
-            ack: fields.when(ack, AckBlock::read)?,
-            challenge: fields.when(challenge, FieldReader::u64)?,
-            response: fields.when(response, FieldReader::u64)?,
-            stream: fields.when(stream, |fields| Some(Stream { offset: fields.offset()?, end }))?,
-            ping,
-            reset,
-        })
+        let mut parts = fields.parts()?;
+        let (ping, reset) = (parts.flag(), parts.flag());
+        let (hello, ack, stream) = (parts.part()?, parts.part()?, parts.part()?);
+        let path = PathParts { number, challenge: parts.part()?, response: parts.part()? };
+        Some(Self { cid, path, ping, reset, hello, ack, stream })
     }
 
     /// The bytes of it. Two datagrams with the same parts have the same length.
     pub(crate) fn write(&self) -> FieldWriter<HEAD_BYTES_MAX> {
-        let Self { cid, number, hello, ack, challenge, response, stream, ping, reset } = self;
-        let end = stream.is_some_and(|stream| stream.end);
-        let parts = [hello.is_some(), ack.is_some(), challenge.is_some(), response.is_some(), stream.is_some()];
-        let [has_hello, has_ack, has_challenge, has_response, has_stream] = parts;
+        let PathParts { number, challenge, response } = &self.path;
         let mut out = FieldWriter::new();
-        out.u16(MAGIC).u64(*cid).u64(*number);
-        out.flags([has_hello, has_ack, has_challenge, has_response, has_stream, end, *ping, *reset]);
-        if let Some(hello) = hello {
-            out.u64(hello.cid).u64(hello.window);
-        }
-        if let Some(ack) = ack {
-            ack.write(&mut out);
-        }
-        for field in [*challenge, *response, stream.map(|stream| stream.offset)].into_iter().flatten() {
-            out.u64(field);
-        }
+        let mut parts = out.u16(MAGIC).u64(self.cid).u64(*number).parts();
+        parts.flag(self.ping).flag(self.reset);
+        parts.part(&self.hello).part(&self.ack).part(&self.stream).part(challenge).part(response);
         out
     }
 }
 
-impl Hello {
+impl Field for Hello {
     fn read(fields: &mut FieldReader<'_>) -> Option<Self> {
         let (cid, window) = (fields.u64()?, fields.offset()?);
         (cid != 0).then_some(Self { cid, window })
+    }
+
+    fn write<const N: usize>(&self, out: &mut FieldWriter<N>) {
+        out.u64(self.cid).u64(self.window);
     }
 }
 
@@ -152,19 +126,12 @@ mod tests {
             let ranges = starts.into_iter().map(|start| upto + start..upto + start + 9);
             AckBlock::new(std::time::Duration::from_micros(77), upto, window, ranges)
         });
-        let stream = (number(), any::<bool>()).prop_map(|(offset, end)| Stream { offset, end });
+        let stream = (number(), any::<bool>()).prop_map(|(offset, end)| StreamAt { offset, end });
         let parts = (proptest::option::of(hello), proptest::option::of(ack), proptest::option::of(stream));
         (number(), number(), any::<[bool; 2]>(), parts, token(), token()).prop_map(
-            |(cid, number, [ping, reset], (hello, ack, stream), challenge, response)| Datagram {
-                cid,
-                number,
-                ping,
-                reset,
-                hello,
-                ack,
-                challenge,
-                response,
-                stream,
+            |(cid, number, [ping, reset], (hello, ack, stream), challenge, response)| {
+                let path = PathParts { number, challenge, response };
+                Datagram { cid, path, ping, reset, hello, ack, stream }
             },
         )
     }
@@ -200,7 +167,8 @@ mod tests {
     #[test]
     fn what_is_wrong_has_a_name() {
         let hello = Some(Hello { cid: 1, window: 1 });
-        let question = Datagram { number: 1, hello, ping: true, ..Datagram::default() };
+        let path = PathParts { number: 1, ..PathParts::default() };
+        let question = Datagram { path, hello, ping: true, ..Datagram::default() };
         let sound = question.write().bytes().to_vec();
         let with = |at: usize, byte: u8| {
             let mut bytes = sound.clone();

@@ -12,6 +12,7 @@ use burstlane::addr::{Endpoint, Ip};
 use burstlane::observe::{Direction, FrameTap};
 use burstlane::socket::Ready;
 use burstlane::time::Instant;
+use burstlane::transport::FlowError;
 use burstlane_rudp::RudpConfig;
 use burstlane_sim::{LinkConfig, StandardLink};
 use common::{PAYLOAD, Pair, SERVER, Shared, is_udp, messages, readdress};
@@ -31,7 +32,7 @@ fn let_go(talkers: &[Shared]) {
     }
 }
 
-fn ended(talker: &Shared) -> Option<Option<burstlane::transport::FlowError>> {
+fn ended(talker: &Shared) -> Option<Option<FlowError>> {
     talker.borrow().socket.as_ref().and_then(|socket| socket.ended())
 }
 
@@ -171,6 +172,40 @@ fn late_duplicates_of_the_first_datagrams_open_nothing() {
 }
 
 #[test]
+fn whoever_repeats_a_question_for_ever_does_not_keep_what_is_left_for_ever() {
+    let asked = Rc::new(Cell::new(0));
+    let (count, mut keep, mut asks_at) = (asked.clone(), None, Instant::ZERO);
+    // Data of the client's first connection comes again every second, as long as any packet passes.
+    let hand = move |now: Instant, side, frame: Vec<u8>, out: &mut Vec<(usize, Vec<u8>)>| {
+        if side == 0 && is_udp(&frame) && frame.len() > PAYLOAD + 500 {
+            keep.get_or_insert(frame.clone());
+        }
+        if let Some(frame) = keep.as_ref().filter(|_| now >= asks_at) {
+            asks_at = now + SECOND;
+            count.set(count.get() + 1);
+            out.push((1, frame.clone()));
+        }
+        out.push((1 - side, frame));
+    };
+    let pair = Pair::through(13, &RudpConfig::default(), &link(0.0), hand);
+    let talkers = pair.talk([vec![vec![1; 1000]], vec![]]);
+    pair.world.run_for(SECOND * 2).unwrap();
+    assert!(talkers.iter().all(|talker| ended(talker) == Some(None)));
+    let_go(&talkers);
+    let left_after = |seconds| {
+        for _ in 0..seconds {
+            // Something that makes packets pass.
+            let _ = pair.hosts[0].connect_messages(pair.engines[0], Endpoint::new(SERVER.ip, 9)).unwrap();
+            pair.world.run_for(SECOND).unwrap();
+        }
+        pair.hosts[1].lane().remnants()
+    };
+    assert_eq!((left_after(50), left_after(20)), (1, 0), "kept while asked, but for a minute");
+    assert!(asked.get() > 65, "asked {} times", asked.get());
+    pair.check_clean("asked for ever");
+}
+
+#[test]
 fn connections_close_in_every_order() {
     // What each side does, and how many milliseconds after the first.
     for seed in 0..160 {
@@ -199,6 +234,33 @@ fn connections_close_in_every_order() {
         }
         let_go(&talkers);
         pair.check_clean(&format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_peer_that_never_ends_is_left_after_a_while() {
+    let (pair, talkers) = open_pair(14, 0.0);
+    let_go(&talkers[..1]);
+    pair.world.network().alarm(pair.world.now() + Duration::from_millis(1));
+    pair.world.run_for(SECOND * 10).unwrap();
+    assert_eq!((ended(&talkers[1]), talkers[1].borrow().peer_ended), (None, true), "it may still say something");
+    pair.world.run_for(SECOND * 10).unwrap();
+    assert_eq!(ended(&talkers[1]), Some(Some(FlowError::Reset)));
+    let_go(&talkers);
+    pair.check_clean("left");
+}
+
+#[test]
+fn what_waits_to_leave_takes_little_more_memory_than_it_is_long() {
+    for length in [300, 1000, 4096, 40_000] {
+        let pair = Pair::new(15, &link(0.0));
+        let socket = pair.hosts[0].connect_messages(pair.engines[0], SERVER).unwrap();
+        let sent = std::iter::from_fn(|| socket.send(&vec![7; length]).ok()).count() * length;
+        let held = pair.hosts[0].lane().buffer_bytes();
+        assert!(sent > 2 << 20 && held < sent * 3 / 2, "{held} bytes held for {sent} in messages of {length}");
+        drop(socket);
+        pair.hosts.iter().for_each(|host| pair.world.add_host(host));
+        pair.check_clean("written in vain");
     }
 }
 
@@ -283,7 +345,7 @@ fn datagrams_with_a_wrong_id_are_dropped_by_name() {
     pair.world.run_until(SECOND * 60, || talkers.iter().all(|t| t.borrow().peer_ended)).unwrap();
     assert!(talkers[0].borrow().heard == talkers[1].borrow().to_say);
     let drops = pair.hosts[1].lane().drops().clone();
-    assert!(drops.get("rudp: unknown connection") > 0 && drops.get("rudp: forged or outdated connection id") > 0);
+    assert!(drops.get("rudp: unknown connection") > 0 && drops.get("handshake: forged or outdated connection id") > 0);
     let_go(&talkers);
     pair.check_clean("guesses");
 }

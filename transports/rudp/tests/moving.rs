@@ -114,6 +114,43 @@ fn a_forged_address_gets_at_most_three_times_what_it_sent_and_stops_nothing() {
 }
 
 #[test]
+fn a_short_forged_datagram_leaves_nothing_to_send_and_nobody_spins() {
+    for seed in 0..5 {
+        let mut seen = 0;
+        // From 10.0.0.11, which says nothing, comes a datagram that is a header alone, and newer than all that follow.
+        let hand = move |_: Instant, side, frame: Vec<u8>, out: &mut Vec<(usize, Vec<u8>)>| {
+            seen += u32::from(side == 0 && is_udp(&frame));
+            if side == 0 && is_udp(&frame) && seen == 20 {
+                let mut forged = frame[..PAYLOAD + 19].to_vec();
+                forged[16..18].copy_from_slice(&(20 + 8 + 19_u16).to_be_bytes());
+                forged[38..40].copy_from_slice(&(8 + 19_u16).to_be_bytes());
+                forged[PAYLOAD + 10..PAYLOAD + 18].copy_from_slice(&(1_u64 << 40).to_be_bytes());
+                forged[PAYLOAD + 18] = 0x80; // PING
+                readdress(&mut forged, 0, Some([10, 0, 0, 11]), None);
+                out.push((1, forged));
+            }
+            if side == 0 || !is_udp(&frame) || frame[30..34] != [10, 0, 0, 11] {
+                out.push((1 - side, frame));
+            }
+        };
+        let pair = Pair::through(seed, &RudpConfig::default(), &link(0.0), hand);
+        let [client, server] = pair.talk([messages(seed, 300_000), messages(seed + 1, 300_000)]);
+        pair.world
+            .run_until(Duration::from_secs(100), || client.borrow().peer_ended && server.borrow().peer_ended)
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(
+            pair.world.now() > Instant::ZERO + Duration::from_secs(4),
+            "seed {seed}: the forged address was not tried"
+        );
+        assert!(pair.world.turns() < 3_000, "seed {seed}: {} turns", pair.world.turns());
+        for talker in [&client, &server] {
+            (talker.borrow_mut().socket, talker.borrow_mut().gone) = (None, true);
+        }
+        pair.check_clean(&format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn the_application_sees_where_the_peer_went() {
     let pair = Pair::through(1, &RudpConfig::default(), &link(0.0), restless_nat());
     let [client, server] = pair.talk([vec![], vec![]]);
@@ -124,7 +161,12 @@ fn the_application_sees_where_the_peer_went() {
         client.borrow().socket.as_ref().unwrap().send(b"here").unwrap();
         pair.world.run_for(Duration::from_millis(90)).unwrap();
         let look = |server: &common::Talker| {
-            server.socket.as_ref().unwrap().inspect(|_, conn| (conn.peer(), conn.peer_is_proven())).unwrap()
+            server
+                .socket
+                .as_ref()
+                .unwrap()
+                .inspect(|_, conn| (conn.path.ends().remote(), conn.path.is_proven()))
+                .unwrap()
         };
         seen.push(look(&server.borrow()));
         pair.world.run_for(Duration::from_millis(10)).unwrap();

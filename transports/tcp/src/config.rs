@@ -44,6 +44,9 @@ pub struct Config {
     pub sack: bool,
     /// Offer window scaling (RFC 7323). Without it windows end at 64 KiB.
     pub window_scaling: bool,
+    /// For tests of what happens where sequence numbers wrap: every connection begins here. Never on a network: numbers that
+    /// can be guessed let strangers in (RFC 6528).
+    pub fixed_isn: Option<u32>,
 }
 
 impl Config {
@@ -99,6 +102,7 @@ impl Default for Config {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            fixed_isn: None,
         }
     }
 }

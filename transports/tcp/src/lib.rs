@@ -79,6 +79,8 @@ pub struct Tcp {
 #[derive(Debug)]
 pub struct Shared {
     initial_sequence: InitialSequence,
+    /// Instead of it, in tests.
+    fixed_isn: Option<SeqNum>,
     ts_offset: u32,
     cookies: Cookies,
 }
@@ -86,7 +88,7 @@ pub struct Shared {
 impl Shared {
     /// RFC 6528.
     fn isn(&self, now: Instant, key: &FourTuple) -> SeqNum {
-        self.initial_sequence.isn(key.local(), key.remote(), now)
+        self.fixed_isn.unwrap_or_else(|| self.initial_sequence.isn(key.local(), key.remote(), now))
     }
 }
 
@@ -107,12 +109,14 @@ impl Transport for Tcp {
         Claim::Ip { protocol: PROTOCOL, checksum: Some(ChecksumSpec { field: wire::CHECKSUM_FIELD }) }
     }
 
-    fn shared(_config: &Config, secret: &[u8; 32]) -> Shared {
+    fn shared(config: &Config, secret: &[u8; 32]) -> Shared {
         let word = |at: usize| u64::from_le_bytes(secret.as_chunks().0.get(at).copied().unwrap_or_default());
         let key = (word(0), word(1));
         let ts_offset = (word(2) ^ word(3)) as u32;
+        let fixed_isn = config.fixed_isn.map(SeqNum);
         // One key for both: what they hash is of different lengths.
-        Shared { initial_sequence: InitialSequence::new(key), ts_offset, cookies: Cookies::new(key) }
+        let (initial_sequence, cookies) = (InitialSequence::new(key), Cookies::new(key));
+        Shared { initial_sequence, fixed_isn, ts_offset, cookies }
     }
 
     fn new(config: Config, shared: Arc<Shared>, _lane: LaneInfo) -> Self {

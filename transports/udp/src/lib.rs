@@ -9,15 +9,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use burstlane::addr::{Endpoint, Ip};
-use burstlane::net::{DropReason, Packet, Quote, Trouble, TxBatch, TxInfo, TxStop};
-use burstlane::socket::{AppOp, MessageIo, Ready};
-use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::{FourTuple, Mem, MessageLimits, MessageQueue};
-use burstlane::transport::{
-    Class, Context, FlowError, LaneCx, LaneInfo, Listener, Open, Opened, Parsed, Run, Segment, Transport,
-    TroubleAnswer, TxStatus, Unmatched,
-};
+use burstlane::prelude::*;
+use burstlane::toolkit::{FourTuple, MessageQueue};
 
 /// Bounds of every socket.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +58,7 @@ impl Transport for Udp {
 
     fn parse(&self, packet: &Packet) -> Result<Parsed<FourTuple, Endpoint>, DropReason> {
         let key = FourTuple::new(packet.dst, packet.src);
-        Ok(Parsed { key, meta: packet.src, port: packet.dst.port, header_bytes: 0 })
+        Ok(Parsed::new(key, packet.src, packet, 0))
     }
 
     fn fallback_keys(&self, key: &FourTuple) -> [Option<FourTuple>; 2] {
@@ -113,13 +106,12 @@ impl Transport for Udp {
     }
 
     fn on_app(&mut self, cx: &mut Context<'_, Self>, socket: &mut Socket, io: &mut MessageIo, op: AppOp<Self::Op>) {
+        io.tx_finished |= op.ends_sending();
+        socket.closing |= op == AppOp::Close;
         match op {
             AppOp::Written => cx.want_tx(Class::Data),
-            AppOp::Consumed(_) => {}
-            AppOp::Shutdown => io.tx_finished = true,
-            AppOp::Close => (io.tx_finished, socket.closing) = (true, true),
             AppOp::Abort => cx.close(Some(FlowError::Aborted)),
-            AppOp::Own(never) => match never {},
+            AppOp::Consumed(_) | AppOp::Shutdown | AppOp::Close | AppOp::Own(_) => {}
         }
         socket.close_if_drained(cx, io);
     }

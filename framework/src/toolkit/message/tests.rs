@@ -45,6 +45,20 @@ fn what_does_not_fit_is_refused_whole() {
     assert_eq!((mem.used_bytes(), pool.in_use(), queue.len()), (0, 0, 0));
 }
 
+#[test]
+fn a_message_costs_little_more_memory_than_it_is_long() {
+    let limits = MessageLimits { messages_max: 1, bytes_max: 1 << 20 };
+    for bytes in (0..40_000).step_by(7).chain([256, 512, 513, 2048, 4096, 8192, 8193, 16_384]) {
+        let (mut mem, mut queue) = (Mem::new(1 << 20), MessageQueue::new());
+        queue.write_message(&mut mem, peer(1), 0, &[&vec![1; bytes]], &limits).unwrap();
+        let waste = mem.used_bytes() - size_of::<Message>() - bytes;
+        assert!(waste < 2048 || waste <= bytes, "{waste} bytes wasted for {bytes}");
+        queue.check_invariants(&mem);
+        queue.clear(&mut mem);
+        assert_eq!(mem.used_bytes(), 0);
+    }
+}
+
 proptest! {
     #[test]
     fn it_holds_what_a_queue_of_vectors_holds(

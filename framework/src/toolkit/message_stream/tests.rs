@@ -13,6 +13,10 @@ fn frame(pool: &FramePool, bytes: &[u8]) -> Frame {
     frame
 }
 
+fn at(offset: u64, end: bool) -> StreamAt {
+    StreamAt { offset, end }
+}
+
 fn pool() -> FramePool {
     FramePool::new(PoolConfig { slots: 64, slot_bytes: 2048, headroom: 64 })
 }
@@ -52,7 +56,7 @@ proptest! {
                 let piece = frame(&pool, &slices.concat());
                 drop(slices);
                 prop_assert_eq!(bytes as u64 + u64::from(end), range.end - range.start);
-                let next = rx.on_range(&mut mem, range.start, piece, end).unwrap();
+                let next = rx.on_range(&mut mem, StreamAt { offset: range.start, end }, piece).unwrap();
                 prop_assert!(!next || range.start == una && !end);
                 arrived.insert(range);
             }
@@ -82,27 +86,35 @@ proptest! {
 fn what_breaks_the_rules_is_an_error() {
     let (pool, mut mem, mut io) = (pool(), Mem::new(1 << 20), MessageIo::default());
     let stream = || MessageStreamReader::new(LIMITS);
-    assert_eq!(stream().on_range(&mut mem, 7_999, frame(&pool, b"ab"), false), Err(StreamError), "beyond the window");
-    assert_eq!(stream().on_range(&mut mem, u64::MAX, frame(&pool, b"ab"), false), Err(StreamError));
+    assert_eq!(
+        stream().on_range(&mut mem, at(7_999, false), frame(&pool, b"ab")),
+        Err(StreamError),
+        "beyond the window"
+    );
+    assert_eq!(stream().on_range(&mut mem, at(u64::MAX, false), frame(&pool, b"ab")), Err(StreamError));
     let mut rx = stream();
-    assert_eq!(rx.on_range(&mut mem, 10, frame(&pool, b""), true), Ok(false));
-    assert_eq!(rx.on_range(&mut mem, 10, frame(&pool, b"x"), false), Err(StreamError), "beyond the end");
-    assert_eq!(rx.on_range(&mut mem, 5, frame(&pool, b"x"), true), Err(StreamError), "another end");
+    assert_eq!(rx.on_range(&mut mem, at(10, true), frame(&pool, b"")), Ok(false));
+    assert_eq!(rx.on_range(&mut mem, at(10, false), frame(&pool, b"x")), Err(StreamError), "beyond the end");
+    assert_eq!(rx.on_range(&mut mem, at(5, true), frame(&pool, b"x")), Err(StreamError), "another end");
     // An end before what was there already: in order, or beyond a gap. Nothing acknowledged lies below `upto` then.
     for offset in [0, 3] {
         let mut rx = stream();
-        assert_eq!(rx.on_range(&mut mem, offset, frame(&pool, &[0; 20]), false), Ok(offset == 0));
-        assert_eq!(rx.on_range(&mut mem, 5, frame(&pool, b""), true), Err(StreamError), "the end lies before {offset}");
-        let _ = rx.on_range(&mut mem, 0, frame(&pool, b"abc"), false);
+        assert_eq!(rx.on_range(&mut mem, at(offset, false), frame(&pool, &[0; 20])), Ok(offset == 0));
+        assert_eq!(
+            rx.on_range(&mut mem, at(5, true), frame(&pool, b"")),
+            Err(StreamError),
+            "the end lies before {offset}"
+        );
+        let _ = rx.on_range(&mut mem, at(0, false), frame(&pool, b"abc"));
         assert!(rx.recent_ranges::<4>(&mem).iter().all(|range| range.start > rx.upto()));
         rx.clear(&mut mem);
     }
     let mut rx = stream();
-    assert_eq!(rx.on_range(&mut mem, 0, frame(&pool, &[0xff; 4]), false), Ok(true));
+    assert_eq!(rx.on_range(&mut mem, at(0, false), frame(&pool, &[0xff; 4])), Ok(true));
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Err(StreamError), "longer than any message");
     for cut in [&[0, 0][..], &[0, 0, 0, 9, 1]] {
         let mut rx = stream();
-        assert_eq!(rx.on_range(&mut mem, 0, frame(&pool, cut), true), Ok(false));
+        assert_eq!(rx.on_range(&mut mem, at(0, true), frame(&pool, cut)), Ok(false));
         assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Err(StreamError), "the end cuts a message");
         rx.clear(&mut mem);
     }
@@ -113,11 +125,11 @@ fn what_breaks_the_rules_is_an_error() {
 fn a_reader_without_an_application_throws_away_and_goes_on() {
     let (pool, mut mem, mut io) = (pool(), Mem::new(1 << 20), MessageIo::default());
     let mut rx = MessageStreamReader::new(LIMITS);
-    assert_eq!(rx.on_range(&mut mem, 0, frame(&pool, &[0, 0, 0, 9, 1]), false), Ok(true));
+    assert_eq!(rx.on_range(&mut mem, at(0, false), frame(&pool, &[0, 0, 0, 9, 1])), Ok(true));
     rx.discard();
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Ok(Ready::NONE));
     assert_eq!((mem.used_bytes(), pool.in_use(), rx.window(&io)), (0, 0, 8_005));
-    assert_eq!(rx.on_range(&mut mem, 5, frame(&pool, &[1; 8]), true), Ok(false));
+    assert_eq!(rx.on_range(&mut mem, at(5, true), frame(&pool, &[1; 8])), Ok(false));
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Ok(Ready::PEER_FINISHED | Ready::READABLE));
 }
 
@@ -125,10 +137,21 @@ fn a_reader_without_an_application_throws_away_and_goes_on() {
 fn a_full_application_is_waited_for_also_at_the_end() {
     let (pool, mut mem, mut io) = (pool(), Mem::new(1 << 20), MessageIo::default());
     let mut rx = MessageStreamReader::new(MessageStreamLimits { messages_max: 1, ..LIMITS });
-    rx.on_range(&mut mem, 0, frame(&pool, &[0, 0, 0, 1, 7, 0, 0, 0, 0]), true).unwrap();
+    rx.on_range(&mut mem, at(0, true), frame(&pool, &[0, 0, 0, 1, 7, 0, 0, 0, 0])).unwrap();
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Ok(Ready::READABLE));
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Ok(Ready::NONE));
     io.rx.pop(&mut mem);
     let all = Ready::READABLE | Ready::PEER_FINISHED;
     assert_eq!(rx.deliver_to(&mut mem, &mut io, peer()), Ok(all));
+}
+
+proptest! {
+    #[test]
+    fn places_survive_a_wire(offset in 0u64..1 << 62, end: bool, bytes: [u8; 8]) {
+        let mut out = FieldWriter::<8>::new();
+        at(offset, end).write(&mut out);
+        prop_assert_eq!(StreamAt::read(&mut FieldReader::new(out.bytes())), Some(at(offset, end)));
+        prop_assert_eq!(StreamAt::read(&mut FieldReader::new(&out.bytes()[1..])), None);
+        prop_assert!(StreamAt::read(&mut FieldReader::new(&bytes)).is_none_or(|at| at.offset < 1 << 62));
+    }
 }

@@ -1,0 +1,85 @@
+//! A kit that finds nothing proves nothing: small wrong versions of each transport, of the kinds that real stacks had, go
+//! before the same judge as the right ones, with its default settings and fresh seeds. Each must be caught, and what
+//! caught it must shrink to a few faults; the right versions pass the same budget.
+//!
+//! `cargo test -p burstlane-spec --release --features planted-bugs --test planted -- --nocapture`
+#![cfg(feature = "planted-bugs")]
+
+use std::time::Instant;
+
+use burstlane::transport::Transport;
+use burstlane_spec::conformance::{Campaign, Failure, hunt};
+use burstlane_spec::{Face, Subject};
+use burstlane_spec_bundled as bundled;
+
+/// Scenarios that each campaign draws, a few first from all of them: most bugs need no more.
+const ROUNDS: [u32; 3] = [50, 450, 1_500];
+
+#[test]
+fn every_planted_bug_is_caught_and_shrunk() {
+    let mut catches = Vec::new();
+    println!("{:<14} {:<34} {:<22} {:<14} {:>6} {:>7}", "transport", "bug", "law", "campaign", "cases", "faults");
+    for (bug, subject) in bundled::planted::tcp() {
+        catches.push(catch(bug, &subject));
+    }
+    for (bug, subject) in bundled::planted::rudp() {
+        catches.push(catch(bug, &subject));
+    }
+    for (bug, subject) in bundled::planted::stop_and_wait() {
+        catches.push(catch(bug, &subject));
+    }
+    let mut faults: Vec<usize> = catches.iter().flatten().copied().collect();
+    faults.sort_unstable();
+    let median = faults.get(faults.len() / 2).copied().unwrap_or(usize::MAX);
+    println!("caught {} of {}; the median shrunk schedule has {median} faults", faults.len(), catches.len());
+    assert_eq!(faults.len(), catches.len(), "some bugs were not caught");
+    assert!(median <= 3, "schedules shrink badly: {faults:?}");
+}
+
+#[test]
+fn without_a_bug_the_same_budget_passes() {
+    let failures = [
+        find(&bundled::tcp()).err(),
+        find(&bundled::rudp()).err(),
+        find(&bundled::stop_and_wait()).err(),
+        find(&bundled::udp()).err(),
+    ];
+    let failures: Vec<_> = failures.into_iter().flatten().map(|(failure, _)| failure).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// Faults left in the schedule that shows the bug; `None` if nothing showed it.
+fn catch<T: Transport>(bug: &str, subject: &Subject<T>) -> Option<usize>
+where
+    T::Io: Face,
+{
+    let began = Instant::now();
+    let Err((failure, cases)) = find(subject) else {
+        println!("{:<14} {bug:<34} NOT CAUGHT in {:.0?}", subject.name, began.elapsed());
+        return None;
+    };
+    let faults = failure.scenario.faults.len();
+    let (law, campaign) = (failure.broken.law, format!("{:?}", failure.campaign));
+    println!("{:<14} {bug:<34} {law:<22} {campaign:<14} {cases:>6} {faults:>7}", subject.name);
+    Some(faults)
+}
+
+/// The first failure within the budget, and how many scenarios it took.
+fn find<T: Transport>(subject: &Subject<T>) -> Result<(), (Box<Failure>, u32)>
+where
+    T::Io: Face,
+{
+    let mut cases = 0;
+    for budget in ROUNDS {
+        for campaign in Campaign::ALL.into_iter().filter(|campaign| campaign.concerns(&subject.promises)) {
+            match hunt(subject, campaign, budget, None) {
+                Ok(()) => cases += budget,
+                Err(failure) => {
+                    let drawn = cases + failure.cases;
+                    return Err((failure, drawn));
+                }
+            }
+        }
+    }
+    Ok(())
+}
