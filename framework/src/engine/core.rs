@@ -370,14 +370,31 @@ impl<T: Transport> Core<T> {
             self.remnants.forget(index, wheel_at);
             return false;
         }
-        if let Some(port) = slot.port.and_then(|port| self.ports.get_mut(port)) {
-            port.listener.half_open += 1;
-        }
+        self.count_half_open(slot.port);
         slot.wheel_at = standing(wheel_at, now);
         let until = slot.until;
         self.remnants.put(index, slot);
         self.keep_remnant(index, until);
         true
+    }
+
+    /// Puts a remnant in the place, and under the key, of one that steps aside for it.
+    pub(super) fn replace_remnant(
+        &mut self,
+        net: &mut Net,
+        index: u32,
+        remnant: T::Remnant,
+        port: Option<PortId>,
+        until: Instant,
+    ) {
+        let Some(slot) = self.remnants.get_mut(index) else { return };
+        slot.remnant = remnant;
+        let old_port = std::mem::replace(&mut slot.port, port);
+        let old_udp_port = std::mem::take(&mut slot.udp_port);
+        self.uncount_half_open(old_port);
+        self.release_udp_port(net, old_udp_port);
+        self.count_half_open(port);
+        self.keep_remnant(index, until);
     }
 
     /// Frees a remnant's place, and what it held.
@@ -387,6 +404,12 @@ impl<T: Transport> Core<T> {
         self.remnants.forget(index, slot.wheel_at);
         self.uncount_half_open(slot.port);
         self.release_udp_port(net, slot.udp_port);
+    }
+
+    fn count_half_open(&mut self, port: Option<PortId>) {
+        if let Some(port) = port.and_then(|port| self.ports.get_mut(port)) {
+            port.listener.half_open += 1;
+        }
     }
 
     pub(super) fn uncount_half_open(&mut self, port: Option<PortId>) {

@@ -221,29 +221,20 @@ impl<T: Transport> Core<T> {
         meta: &T::Meta,
     ) -> Option<FlowId> {
         let packet = packets.get_mut(at)?.as_ref()?;
-        // Twice: a remnant may step aside for a new flow with its key.
-        for _ in 0..2 {
-            match self.find_hashed(looked_up.hash, &looked_up.key) {
-                Some(Place::Flow(flow)) => return Some(flow),
-                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, looked_up.port, meta, packet)
-                {
-                    Judged::Flow(flow) => return Some(flow),
-                    Judged::Again => {}
-                    Judged::Done | Judged::Refused => return None,
-                },
-                None => {
-                    return match self.judge_stranger(lane, net, looked_up.port, meta, packet) {
-                        Judged::Flow(flow) => Some(flow),
-                        Judged::Refused => {
-                            net.reject(lane.now, packets.get_mut(at)?.take()?, Unreachable::Port);
-                            None
-                        }
-                        Judged::Done | Judged::Again => None,
-                    };
-                }
+        let port = looked_up.port;
+        let judged = match self.find_hashed(looked_up.hash, &looked_up.key) {
+            Some(Place::Flow(flow)) => return Some(flow),
+            Some(Place::Remnant(index)) => self.judge_remnant(lane, net, index, port, meta, packet),
+            None => self.judge_stranger(lane, net, port, meta, packet, None),
+        };
+        match judged {
+            Judged::Flow(flow) => Some(flow),
+            Judged::Done => None,
+            Judged::Refused => {
+                net.reject(lane.now, packets.get_mut(at)?.take()?, Unreachable::Port);
+                None
             }
         }
-        None
     }
 
     pub(super) fn find(&self, key: &T::Key) -> Option<Place> {
@@ -262,14 +253,14 @@ impl<T: Transport> Core<T> {
         lane: &mut LaneParts,
         net: &mut Net,
         index: u32,
-        port: u16,
+        number: u16,
         meta: &T::Meta,
         packet: &Packet,
     ) -> Judged {
         let Self { remnants, transport, local, ports, .. } = self;
         let Some(slot) = remnants.get_mut(index) else { return Judged::Done };
         // A remnant of no listener is told of the one that would take its place.
-        let port = slot.port.or_else(|| ports.find(Endpoint::new(packet.dst.ip, port)));
+        let port = slot.port.or_else(|| ports.find(Endpoint::new(packet.dst.ip, number)));
         let listener = port.and_then(|port| ports.get(port)).map(|port| &port.listener);
         let input = RemnantInput::Packet(meta, packet);
         match transport.on_remnant(&mut lane.cx(local), &mut slot.remnant, input, listener) {
@@ -281,10 +272,7 @@ impl<T: Transport> Core<T> {
                 self.forget_remnant(net, index);
                 Judged::Done
             }
-            Verdict::Reopen => {
-                self.forget_remnant(net, index);
-                Judged::Again
-            }
+            Verdict::Reopen => self.judge_stranger(lane, net, number, meta, packet, Some(index)),
             Verdict::Promote { conn, io, consumed } => {
                 let Some(slot) = self.remnants.take(index) else { return Judged::Done };
                 let (key, port) = (slot.key, slot.port);
@@ -314,12 +302,23 @@ impl<T: Transport> Core<T> {
         port: u16,
         meta: &T::Meta,
         packet: &Packet,
+        predecessor: Option<u32>,
     ) -> Judged {
         let Self { transport, local, ports, remnants, limits, .. } = self;
         local.remnant_room = remnants.len() < limits.remnants_max;
         let port = ports.find(Endpoint::new(packet.dst.ip, port));
         let listener = port.and_then(|port| ports.get(port)).map(|port| &port.listener);
-        match transport.on_unmatched(&mut lane.cx(local), meta, packet, listener) {
+        let answer = transport.on_unmatched(&mut lane.cx(local), meta, packet, listener);
+        if let Some(index) = predecessor {
+            match answer {
+                Unmatched::Remnant { key, remnant, until } if self.remnants.has_key(index, &key) => {
+                    self.replace_remnant(net, index, remnant, port, until);
+                    return Judged::Done;
+                }
+                _ => self.forget_remnant(net, index),
+            }
+        }
+        match answer {
             Unmatched::Drop(reason) => {
                 self.count(lane, reason);
                 Judged::Done
@@ -407,8 +406,6 @@ enum Judged {
     Flow(FlowId),
     /// It has been dealt with.
     Done,
-    /// Look it up again.
-    Again,
     /// Its sender is to be told that nobody takes it.
     Refused,
 }

@@ -136,13 +136,13 @@ impl MessageChannel {
 
     /// Tells observers what a run of acknowledgements did to the stream. The end, which takes a number, is no byte of it.
     fn observe_stream<T: Transport>(&self, cx: &mut Context<'_, T>, sample: &AckSample) {
-        let (flow, una) = (cx.flow_ref(), self.sender.una());
+        let una = self.sender.una();
         if sample.acked_bytes > 0 {
             let bytes = self.tx.stop() - u64::from(self.tx.is_finished());
-            cx.observe(|| Event::Acked { flow, offset: una.min(bytes) });
+            cx.observe_flow(|flow| Event::Acked { flow, offset: una.min(bytes) });
         }
         if sample.lost_bytes > 0 {
-            cx.observe(|| Event::Lost { flow, offset: una, bytes: sample.lost_bytes as usize });
+            cx.observe_flow(|flow| Event::Lost { flow, offset: una, bytes: sample.lost_bytes as usize });
         }
     }
 
@@ -160,13 +160,12 @@ impl MessageChannel {
         if !self.rx.on_range(cx.mem, at, frame)? {
             self.acks.hurry();
         }
-        let flow = cx.flow_ref();
         while cx.is_observed()
             && let Some(held) = self.rx.first_held(cx.mem, &range)
         {
             range.start = held.end;
             let (offset, bytes) = (held.start, (held.end - held.start) as usize);
-            cx.observe(|| Event::SegmentReceived { flow, offset, bytes });
+            cx.observe_flow(|flow| Event::SegmentReceived { flow, offset, bytes });
         }
         Ok(())
     }

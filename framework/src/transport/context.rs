@@ -166,6 +166,15 @@ impl<T: Transport> Context<'_, T> {
         FlowRef { engine: self.lane.local.index.0, index: self.id.index, generation: self.id.generation }
     }
 
+    /// Tells observers of this flow; the closure runs only if there is one.
+    #[inline]
+    pub fn observe_flow<'e>(&mut self, event: impl FnOnce(FlowRef) -> Event<'e>) {
+        if self.lane.observers.is_some() {
+            let flow = self.flow_ref();
+            self.lane.observe(|| event(flow));
+        }
+    }
+
     /// The flow's first key.
     #[must_use]
     pub fn key(&self) -> T::Key {

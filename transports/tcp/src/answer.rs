@@ -148,6 +148,7 @@ impl HalfOpen {
     }
 }
 
+#[inline(always)]
 fn with_timestamps(header: HeaderBytes, ts_recent: Option<u32>, now: u32) -> HeaderBytes {
     match ts_recent {
         Some(echo) => header.with_timestamps(Timestamps { value: now, echo }),

@@ -155,8 +155,8 @@ impl Tcp {
         }
         if let Some(rtt) = totals.rtt {
             conn.rtt.on_sample(cx.now, rtt);
-            let (flow, estimator) = (cx.flow_ref(), &conn.rtt);
-            cx.observe(|| Event::RttSample { flow, rtt, srtt: estimator.smoothed(), rto: estimator.rto() });
+            let estimator = &conn.rtt;
+            cx.observe_flow(|flow| Event::RttSample { flow, rtt, srtt: estimator.smoothed(), rto: estimator.rto() });
         }
         if totals.acked_bytes > 0 {
             self.release_acked(cx, conn, io, totals.acked_bytes);
@@ -195,8 +195,7 @@ impl Tcp {
         if after == 0 || before > half && after <= half {
             cx.emit(Ready::WRITABLE);
         }
-        let flow = cx.flow_ref();
-        cx.observe(|| {
+        cx.observe_flow(|flow| {
             let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
             Event::Acked { flow, offset: conn.snd_una().saturating_sub(first + u64::from(fin)) }
         });

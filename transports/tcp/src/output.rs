@@ -280,10 +280,9 @@ impl Tcp {
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
         conn.ledger.on_retransmitted(range.start..end, cx.now);
         self.count_retransmission(conn, end - range.start);
-        let flow = cx.flow_ref();
         let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
         let (offset, bytes) = (range.start.saturating_sub(first), ((end - range.start) as usize).min(bytes));
-        cx.observe(|| Event::SegmentSent { flow, offset, bytes, retransmission: true });
+        cx.observe_flow(|flow| Event::SegmentSent { flow, offset, bytes, retransmission: true });
         Ok(())
     }
 
@@ -319,9 +318,8 @@ impl Tcp {
             }
             Timer::Retransmit | Timer::Reorder | Timer::FinWait => {}
         }
-        let flow = cx.flow_ref();
         let cold = &self.cold;
-        cx.observe(|| {
+        cx.observe_flow(|flow| {
             let first = cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
             let (offset, bytes) = (start.saturating_sub(first), ((end - start) as usize).min(plan.bytes));
             Event::SegmentSent { flow, offset, bytes, retransmission: false }

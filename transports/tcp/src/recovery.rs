@@ -85,11 +85,10 @@ impl Tcp {
     }
 
     fn tell_of_loss(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, bytes: u64) {
-        let flow = cx.flow_ref();
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.lost_bytes += bytes;
             let offset = conn.snd_una().saturating_sub(cold.iss + 1);
-            cx.observe(|| Event::Lost { flow, offset, bytes: bytes as usize });
+            cx.observe_flow(|flow| Event::Lost { flow, offset, bytes: bytes as usize });
         }
     }
 
@@ -133,8 +132,7 @@ impl Tcp {
     /// Bytes of the peer's stream, by number, that came into the connection.
     #[inline]
     pub(crate) fn tell_received(&self, cx: &mut Context<'_, Self>, conn: &Conn, range: Range<u64>) {
-        let flow = cx.flow_ref();
-        cx.observe(|| {
+        cx.observe_flow(|flow| {
             let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
             let (offset, bytes) = (range.start.saturating_sub(first), (range.end - range.start) as usize);
             Event::SegmentReceived { flow, offset, bytes }

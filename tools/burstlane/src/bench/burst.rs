@@ -8,7 +8,7 @@ use burstlane::lane::{EngineId, Lane, LaneConfig};
 use burstlane::net::{InterfaceConfig, Net};
 use burstlane::socket::{AppOp, Ready};
 use burstlane::time::Instant;
-use burstlane::transport::LaneParts;
+use burstlane::transport::{FlowError, LaneParts};
 use burstlane_sim::{EndConfig, LinkConfig, Network, SimDriver, StandardLink};
 use burstlane_tcp::Tcp;
 
@@ -133,9 +133,9 @@ impl Pair {
         now
     }
 
-    fn connect(&mut self) -> anyhow::Result<FlowId> {
+    fn connect(&mut self) -> Result<FlowId, FlowError> {
         let (core, lane, net) = self.client.lane.engine(self.client.tcp);
-        Ok(core.connect(lane, net, None, Endpoint::new(address(SERVER), SERVER_PORT))?)
+        core.connect(lane, net, None, Endpoint::new(address(SERVER), SERVER_PORT))
     }
 
     /// All connections open; the client's ends.
