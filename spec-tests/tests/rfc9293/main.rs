@@ -13,6 +13,7 @@
 mod acknowledging;
 mod closing;
 mod handshake;
+mod limits;
 mod options;
 mod retransmission;
 mod table;

@@ -242,7 +242,8 @@ fn a_newer_acknowledgement_on_older_text_brings_its_window() {
         s.peer(text(1, 10).ack(2001).window(0));
         s.expect(ack(21).seq(2001).len(0));
         s.nothing_more();
-        assert_eq!(probe(s, 2001) >= ms(200), true, "a probe, and not what the old window allowed");
+        // A probe, and not what the old window allowed.
+        assert!(probe(s, 2001) >= ms(200), "{}", s.trace());
     });
 }
 

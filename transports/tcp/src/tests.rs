@@ -4,8 +4,6 @@ mod adversary;
 mod fuzz;
 mod net;
 mod raw;
-mod script;
-mod segments;
 
 use std::time::Duration;
 
