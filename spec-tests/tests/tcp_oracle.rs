@@ -171,10 +171,8 @@ fn one_pair_of_ports_has_many_lives() {
         let found: Vec<String> = oracle.finish().iter().map(ToString::to_string).collect();
         assert!(found.is_empty(), "seed {seed}:\n{}", found.join("\n"));
     }
-    assert!(
-        segments > 2000 && abandoned < 30,
-        "{segments} segments; {abandoned} connections were not judged to the end"
-    );
+    assert!(segments > 2000, "only {segments} segments: the connections did not take place");
+    assert!(abandoned * 500 < segments, "{abandoned} connections were not judged to the end, of {segments} segments");
 }
 
 /// Writes, reads, finishes or aborts; what a socket says to that does not matter.
