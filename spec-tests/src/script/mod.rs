@@ -77,6 +77,7 @@ pub struct Script<T: Transport, P: Packet> {
     network: Network,
     wire: SimDriver,
     heard: VecDeque<(Instant, P)>,
+    last_frame: Vec<u8>,
     trace: Trace,
 }
 
@@ -106,7 +107,16 @@ impl<T: Transport, P: Packet> Script<T, P> {
         lane.add_interface(Box::new(ours), InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let engine = lane.add::<T>(config).unwrap();
         let trace = Trace::new(network.now());
-        let mut script = Self { host: Host::new(lane), engine, ends, network, wire, heard: VecDeque::new(), trace };
+        let mut script = Self {
+            host: Host::new(lane),
+            engine,
+            ends,
+            network,
+            wire,
+            heard: VecDeque::new(),
+            last_frame: vec![],
+            trace,
+        };
         // Whoever speaks to a host has asked for its address, so that it knows ours.
         script.put([arp_question()]);
         script.settle();
@@ -127,9 +137,21 @@ impl<T: Transport, P: Packet> Script<T, P> {
         let bytes = packet.write(&mut self.ends);
         let mut frame = ipv4_frame(2, 1, P::PROTOCOL, bytes, Some(P::CHECKSUM_FIELD));
         *frame.last_mut().expect("a frame has a byte") ^= 1;
-        self.trace.push(self.network.now(), Who::Peer, &format!("{packet} (damaged)"));
+        self.peer_frame(&format!("{packet} (damaged)"), frame);
+    }
+
+    /// Any frame comes from the link, Ethernet header first; `remark` stands for it in the trace.
+    pub fn peer_frame(&mut self, remark: &str, frame: Vec<u8>) {
+        self.settle();
+        self.trace.push(self.network.now(), Who::Peer, &remark);
         self.put([frame]);
         self.settle();
+    }
+
+    /// The frame of the last packet that the host sent, Ethernet header first; empty before the first.
+    #[must_use]
+    pub fn last_frame(&self) -> &[u8] {
+        &self.last_frame
     }
 
     /// The peer sends these, and the host receives them in one burst.
@@ -300,6 +322,7 @@ impl<T: Transport, P: Packet> Script<T, P> {
             return self.trace.push(now, Who::Host, &strange);
         };
         self.trace.push(now, Who::Host, &packet);
+        self.last_frame = frame.to_vec();
         self.heard.push_back((now, packet));
     }
 

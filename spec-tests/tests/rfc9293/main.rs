@@ -1,7 +1,7 @@
 //! RFC 9293 against our TCP, by section, as packet traces: the test is the peer. `table` is section 3.10.7 as a whole.
 //!
 //! A comment `// cites:` in front of a test names the requirements of RFC 9293 (its labels) that the test shows. Not here:
-//! keep-alive, urgent data, ICMP and path MTU (3.8.4, 3.8.5, 3.9.2.2).
+//! keep-alive (3.8.4), urgent data (3.8.5), path MTU discovery, and what belongs to IP (Diffserv, source routes).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,8 +11,11 @@
 )]
 
 mod acknowledging;
+mod addresses;
 mod closing;
 mod handshake;
+mod icmp;
+mod limits;
 mod options;
 mod retransmission;
 mod table;

@@ -5,8 +5,6 @@ mod cookies;
 mod fuzz;
 mod net;
 mod raw;
-mod script;
-mod segments;
 
 use std::time::Duration;
 
