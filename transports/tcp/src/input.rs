@@ -61,7 +61,10 @@ impl Tcp {
             self.take_fin(cx, conn, io, seq + u64::from(header.payload_bytes));
         } else if conn.has(Flag::FinEarly) {
             let at = self.cold.get_at(conn.cold).map_or(0, |cold| cold.fin_at);
-            self.take_fin(cx, conn, io, at);
+            // As long as the gap is there, nothing is to be said of it again: two such ends would never stop.
+            if at == conn.rcv_nxt {
+                self.take_fin(cx, conn, io, at);
+            }
         }
     }
 
