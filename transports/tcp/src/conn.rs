@@ -129,6 +129,7 @@ pub(crate) struct NewConn {
 }
 
 impl Conn {
+    #[inline(always)]
     pub(crate) fn new(new: NewConn) -> Self {
         Self {
             ledger: SentLedger::new(new.iss.first_offset()),

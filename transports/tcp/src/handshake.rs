@@ -37,7 +37,7 @@ impl Tcp {
         Ok(Opened { key, conn, io: StreamIo::new(self.config.send_buffer_bytes) })
     }
 
-    #[inline]
+    #[inline(always)] // A connection is large to hand over.
     fn new_conn(&mut self, now: Instant, state: State, iss: SeqNum, peer_mss: u16) -> Option<Conn> {
         let offers = Offers {
             timestamps: self.config.timestamps,
