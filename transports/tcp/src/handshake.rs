@@ -237,6 +237,7 @@ impl Tcp {
     }
 
     /// The connection that a half-open one becomes, still in SYN-RECEIVED; nothing is known of the round trip.
+    #[inline(always)] // A connection is large to hand over.
     pub(crate) fn passive_conn(&mut self, cx: &LaneCx<'_, Self>, half: &HalfOpen) -> Option<(Conn, StreamIo)> {
         let peer_mss = half.offers.mss.unwrap_or(MSS_MIN);
         let mut conn = self.new_conn(cx.now, State::SynReceived, half.iss, peer_mss)?;

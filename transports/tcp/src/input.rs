@@ -295,12 +295,8 @@ impl Tcp {
         note_segment_size(conn, header.payload_bytes, frame.meta.packets());
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
         let start = seq.max(conn.rcv_nxt);
-        let repeated = seq..end.min(conn.rcv_nxt);
-        let repeated =
-            if repeated.is_empty() { conn.reassembly.first_held(cx.mem, &(start..end)) } else { Some(repeated) };
-        if let Some(repeated) = repeated {
-            self.note_duplicate(conn, repeated);
-            conn.ack_now(cx);
+        if seq < conn.rcv_nxt || !conn.reassembly.is_empty() {
+            self.find_duplicate(cx, conn, seq..end);
         }
         if start >= end {
             // Nothing new: a duplicate, or a probe of a full window.
