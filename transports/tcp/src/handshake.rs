@@ -173,6 +173,7 @@ impl Tcp {
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
+            half.note_timestamp(header);
             self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
             cx.want_lane_tx();
             return keep;
@@ -318,7 +319,11 @@ impl Tcp {
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
         if acknowledged {
             let acked = conn.ledger.on_cumulative(conn.snd_nxt(), cx.now);
-            if let Some(rtt) = acked.rtt_sample.or_else(|| self.echoed_rtt(cx.now, header.timestamps)) {
+            // After a timeout an echo of what was sent before it tells of our own back-off.
+            let timeout_at = self.cold.get_at(conn.cold).map_or(cx.now, |cold| cold.timeout_at);
+            let echoed = self.echoed_rtt(cx.now, header.timestamps);
+            let echoed = echoed.filter(|rtt| !again || *rtt <= cx.now.since(timeout_at));
+            if let Some(rtt) = acked.rtt_sample.or(echoed) {
                 conn.rtt.on_sample(cx.now, rtt);
             }
             self.enter_established(cx, conn, io);
