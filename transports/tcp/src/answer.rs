@@ -10,6 +10,7 @@ use burstlane::transport::TxStatus;
 
 use crate::config::{Config, MSS_MIN};
 use crate::conn::timestamp;
+use crate::cookie;
 use crate::options::{SynOptions, Timestamps};
 use crate::remnant::{HalfOpen, TimeWait};
 use crate::wire::{self, Control, FIXED_BYTES, Header, HeaderBytes};
@@ -27,6 +28,8 @@ pub(crate) enum AnswerKind {
     Reset { seq: SeqNum, ack: Option<SeqNum> },
     /// The answer to a SYN.
     SynAck(HalfOpen),
+    /// The same, of a SYN that is not remembered.
+    Cookie(HalfOpen),
     /// A challenge to what does not fit a half-open connection.
     Challenge(HalfOpen),
     /// The last ACK, again.
@@ -105,9 +108,12 @@ impl Answer {
                 let flags = wire::RST | if ack.is_some() { wire::ACK } else { 0 };
                 HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0)
             }
-            AnswerKind::SynAck(half) => {
+            AnswerKind::SynAck(half) | AnswerKind::Cookie(half) => {
                 let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
-                half.syn_ack(&self.tuple, config, mss, timestamp(now, ts_offset))
+                let clock = timestamp(now, ts_offset);
+                let is_cookie = matches!(self.kind, AnswerKind::Cookie(_));
+                let value = if is_cookie { cookie::stamp(clock, &half.offers) } else { clock };
+                half.syn_ack(&self.tuple, config, mss, value)
             }
             AnswerKind::Challenge(half) => {
                 let window = syn_window(config) >> half.receive_scale(config);

@@ -109,6 +109,7 @@ impl Tcp {
             cx.count(NO_MEMORY);
             return conn.ack_now(cx);
         }
+        self.tell_received(cx, conn, conn.rcv_nxt..conn.rcv_nxt + u64::from(bytes));
         conn.rcv_nxt += u64::from(bytes);
         totals.received_bytes += u64::from(bytes);
     }
@@ -194,8 +195,10 @@ impl Tcp {
         if after == 0 || before > half && after <= half {
             cx.emit(Ready::WRITABLE);
         }
-        let offset = || self.cold.get_at(conn.cold).map_or(0, |cold| conn.snd_una().saturating_sub(cold.iss + 1));
-        cx.observe_flow(|flow| Event::Acked { flow, offset: offset() });
+        cx.observe_flow(|flow| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
+            Event::Acked { flow, offset: conn.snd_una().saturating_sub(first + u64::from(fin)) }
+        });
     }
 
     /// The timer after an acknowledgement (RFC 6298 5.2, 5.3), unless one for reordering was set.
@@ -257,7 +260,9 @@ pub(crate) fn take_window(conn: &mut Conn, header: &Header, totals: &mut Totals)
     let before = conn.snd_wnd;
     conn.set_window(header.window, conn.snd_scale());
     totals.window_grew |= conn.snd_wnd > before;
-    conn.snd_wl1 = header.seq;
+    if header.seq.after(conn.snd_wl1) {
+        conn.snd_wl1 = header.seq;
+    }
 }
 
 /// Learns how large the peer's full segments are.

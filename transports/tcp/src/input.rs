@@ -63,6 +63,7 @@ impl Tcp {
             && let Some(at) = self.cold.get_at(conn.cold).map(|cold| cold.fin_at)
             && at == conn.rcv_nxt
         {
+            // As long as the gap is there, nothing is to be said of it again: two such ends would never stop.
             self.take_fin(cx, conn, io, at);
         }
     }
@@ -121,6 +122,9 @@ impl Tcp {
         // only so often.
         let repeats = header.payload_bytes > 0 && seq < conn.rcv_nxt && seq + MAX_WINDOW > conn.rcv_nxt
             || header.control == Control::Fin;
+        if repeats {
+            self.note_duplicate(conn, seq..(seq + u64::from(header.payload_bytes)).min(conn.rcv_nxt));
+        }
         if repeats || self.may_challenge(cx, conn) {
             conn.ack_now(cx);
         }
@@ -195,8 +199,9 @@ impl Tcp {
         }
         totals.heard = true;
         let window_before = conn.snd_wnd;
-        // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`).
-        if upto >= una && header.seq.at_or_after(conn.snd_wl1) {
+        // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`). What acknowledges more than any before it
+        // is not older, also if it sends again what was lost: SND.WND counts from SND.UNA, and kept it would grow.
+        if upto > una || upto == una && header.seq.at_or_after(conn.snd_wl1) {
             take_window(conn, header, totals);
         }
         if upto > una {
@@ -216,7 +221,8 @@ impl Tcp {
             && header.control == Control::None
             && conn.snd_wnd == window_before
             && seq == conn.rcv_nxt;
-        if is_duplicate && una < nxt && !conn.has(Flag::Sack) {
+        // But what answers a probe of a shut window tells of the window, not of a loss.
+        if is_duplicate && una < nxt && !conn.has(Flag::Sack) && conn.timer != Timer::Persist {
             self.duplicate_ack(conn, totals);
         }
         totals.plain_duplicate |= is_duplicate && !matches!(header.options, Options::Sack(_));
@@ -289,6 +295,9 @@ impl Tcp {
         note_segment_size(conn, header.payload_bytes, frame.meta.packets());
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
         let start = seq.max(conn.rcv_nxt);
+        if seq < conn.rcv_nxt || !conn.reassembly.is_empty() {
+            self.find_duplicate(cx, conn, seq..end);
+        }
         if start >= end {
             // Nothing new: a duplicate, or a probe of a full window.
             return conn.ack_now(cx);
@@ -296,13 +305,14 @@ impl Tcp {
         frame.trim_front((start - seq) as usize);
         frame.truncate((end - start) as usize);
         if start > conn.rcv_nxt {
-            return self.keep_out_of_order(cx, conn, start, frame);
+            return self.keep_out_of_order(cx, conn, start..end, frame);
         }
         let bytes = end - start;
         if io.rx.push(cx.mem, frame).is_err() {
             cx.count(NO_MEMORY);
             return conn.ack_now(cx);
         }
+        self.tell_received(cx, conn, start..end);
         conn.rcv_nxt += bytes;
         totals.received_bytes += bytes;
         if !conn.reassembly.is_empty() {
