@@ -77,8 +77,7 @@ impl Tcp {
         conn.cwnd = window(controller);
         let (ssthresh, cwnd, in_flight) = (controller.ssthresh(), u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
         if conn.cwnd != before {
-            let flow = cx.flow_ref();
-            cx.observe(|| Event::Congestion { flow, cwnd, ssthresh, in_flight });
+            cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
         }
     }
 
@@ -93,10 +92,9 @@ impl Tcp {
     pub(crate) fn control_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, first: bool) {
         let outstanding_bytes = conn.ledger.outstanding();
         self.tell_controller(cx.now, conn, &CongestionEvent::Rto { first, outstanding_bytes });
-        let flow = cx.flow_ref();
         let (cwnd, in_flight) = (u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
         let ssthresh = self.ssthresh(conn);
-        cx.observe(|| Event::Congestion { flow, cwnd, ssthresh, in_flight });
+        cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
     }
 
     /// Everything is acknowledged: remembers since when, for a large window must not outlive a long pause.

@@ -154,8 +154,8 @@ impl Tcp {
         }
         if let Some(rtt) = totals.rtt {
             conn.rtt.on_sample(cx.now, rtt);
-            let (flow, estimator) = (cx.flow_ref(), &conn.rtt);
-            cx.observe(|| Event::RttSample { flow, rtt, srtt: estimator.smoothed(), rto: estimator.rto() });
+            let estimator = &conn.rtt;
+            cx.observe_flow(|flow| Event::RttSample { flow, rtt, srtt: estimator.smoothed(), rto: estimator.rto() });
         }
         if totals.acked_bytes > 0 {
             self.release_acked(cx, conn, io, totals.acked_bytes);
@@ -194,9 +194,8 @@ impl Tcp {
         if after == 0 || before > half && after <= half {
             cx.emit(Ready::WRITABLE);
         }
-        let flow = cx.flow_ref();
         let offset = || self.cold.get_at(conn.cold).map_or(0, |cold| conn.snd_una().saturating_sub(cold.iss + 1));
-        cx.observe(|| Event::Acked { flow, offset: offset() });
+        cx.observe_flow(|flow| Event::Acked { flow, offset: offset() });
     }
 
     /// The timer after an acknowledgement (RFC 6298 5.2, 5.3), unless one for reordering was set.
@@ -264,7 +263,7 @@ pub(crate) fn take_window(conn: &mut Conn, header: &Header, totals: &mut Totals)
 /// Learns how large the peer's full segments are.
 #[inline]
 pub(crate) fn note_segment_size(conn: &mut Conn, bytes: u32, packets: u32) {
-    let each = bytes / packets.max(1);
+    let each = if packets <= 1 { bytes } else { bytes / packets };
     if each > u32::from(conn.rcv_mss) {
         conn.rcv_mss = each.min(u32::from(u16::MAX)) as u16;
     }

@@ -4,7 +4,7 @@
 use burstlane::net::{DropReason, Packet};
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::{FourTuple, RttEstimator, SeqNum};
+use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{
     Class, Context, FlowError, LaneCx, Listener, Open, Opened, RemnantInput, Unmatched, Verdict,
 };
@@ -33,6 +33,7 @@ impl Tcp {
         Ok(Opened { key, conn, io: StreamIo::new(self.config.send_buffer_bytes) })
     }
 
+    #[inline]
     fn new_conn(&mut self, now: Instant, state: State, iss: SeqNum, peer_mss: u16) -> Option<Conn> {
         let offers = Offers {
             timestamps: self.config.timestamps,
@@ -41,9 +42,8 @@ impl Tcp {
         };
         let cold = Cold::new(now, iss.first_offset(), peer_mss, offers);
         let cold = self.cold.insert(cold).ok()?.index;
-        let rtt = RttEstimator::new(&self.config.rto);
         let rcv_scale = self.config.window_scale();
-        Some(Conn::new(NewConn { state, iss, rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold }))
+        Some(Conn::new(NewConn { state, iss, rtt: self.rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold }))
     }
 
     /// A segment for CLOSED or LISTEN (RFC 9293 3.10.7.1 and 3.10.7.2).

@@ -83,11 +83,10 @@ impl Tcp {
     }
 
     fn tell_of_loss(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, bytes: u64) {
-        let flow = cx.flow_ref();
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.lost_bytes += bytes;
             let offset = conn.snd_una().saturating_sub(cold.iss + 1);
-            cx.observe(|| Event::Lost { flow, offset, bytes: bytes as usize });
+            cx.observe_flow(|flow| Event::Lost { flow, offset, bytes: bytes as usize });
         }
     }
 

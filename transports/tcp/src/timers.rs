@@ -174,6 +174,5 @@ impl Tcp {
 }
 
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
-    let flow = cx.flow_ref();
-    cx.observe(|| Event::TimerFired { flow, name });
+    cx.observe_flow(|flow| Event::TimerFired { flow, name });
 }
