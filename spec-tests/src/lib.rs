@@ -22,6 +22,7 @@ pub mod packets;
 pub mod pattern;
 pub mod recording;
 pub mod scenario;
+pub mod script;
 pub mod subject;
 pub mod transfer;
 

@@ -257,7 +257,9 @@ pub(crate) fn take_window(conn: &mut Conn, header: &Header, totals: &mut Totals)
     let before = conn.snd_wnd;
     conn.set_window(header.window, conn.snd_scale());
     totals.window_grew |= conn.snd_wnd > before;
-    conn.snd_wl1 = header.seq;
+    if header.seq.after(conn.snd_wl1) {
+        conn.snd_wl1 = header.seq;
+    }
 }
 
 /// Learns how large the peer's full segments are.

@@ -23,6 +23,10 @@ impl Tcp {
     /// OPEN, active (RFC 9293 3.10.1). The SYN leaves in `poll_tx`.
     pub(crate) fn open(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
         let path = open.path.ok_or(FlowError::Unreachable)?;
+        if path.neighbour.is_none() && !path.loopback {
+            // It leads to a group; a connection has one peer (RFC 9293 3.9.1.1, MUST-46).
+            return Err(FlowError::Unreachable);
+        }
         let key = FourTuple::new(open.local, open.remote);
         let is_v4 = key.local().ip.is_v4();
         let mss = mss_offer(&self.config, path.mtu, is_v4);

@@ -193,8 +193,9 @@ impl Tcp {
         }
         totals.heard = true;
         let window_before = conn.snd_wnd;
-        // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`).
-        if upto >= una && header.seq.at_or_after(conn.snd_wl1) {
+        // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`). What acknowledges more than any before it
+        // is not older, also if it sends again what was lost: SND.WND counts from SND.UNA, and kept it would grow.
+        if upto > una || upto == una && header.seq.at_or_after(conn.snd_wl1) {
             take_window(conn, header, totals);
         }
         if upto > una {
@@ -214,7 +215,8 @@ impl Tcp {
             && header.control == Control::None
             && conn.snd_wnd == window_before
             && seq == conn.rcv_nxt;
-        if is_duplicate && una < nxt && !conn.has(Flag::Sack) {
+        // But what answers a probe of a shut window tells of the window, not of a loss.
+        if is_duplicate && una < nxt && !conn.has(Flag::Sack) && conn.timer != Timer::Persist {
             self.duplicate_ack(conn, totals);
         }
         totals.plain_duplicate |= is_duplicate && !matches!(header.options, Options::Sack(_));

@@ -67,11 +67,11 @@ impl Tcp {
         field as u16
     }
 
-    /// The right edge that the receive buffer has room for.
+    /// The right edge that the receive buffer has room for, as far as the header's field can say it.
     #[inline]
     pub(crate) fn window_edge(&self, conn: &Conn, io: &StreamIo) -> u64 {
         let room = (self.config.receive_buffer_bytes as usize).saturating_sub(io.rx.len());
-        conn.rcv_nxt + room as u64
+        conn.rcv_nxt + (room as u64).min(u64::from(u16::MAX) << conn.rcv_scale())
     }
 }
 
