@@ -31,7 +31,7 @@ impl Tcp {
             Close::Quietly => None,
             Close::Error(error) => Some(error),
             Close::Reset(error) => {
-                let (seq, ack) = (SeqNum::of_offset(conn.snd_nxt()), SeqNum::of_offset(conn.rcv_nxt));
+                let (seq, ack) = (SeqNum::of_offset(conn.acceptable_nxt()), SeqNum::of_offset(conn.rcv_nxt));
                 let key = cx.key();
                 self.answers.push(cx.now, key, AnswerKind::Reset { seq, ack: Some(ack) });
                 cx.want_lane_tx();

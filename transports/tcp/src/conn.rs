@@ -196,6 +196,15 @@ impl Conn {
         self.ledger.nxt()
     }
 
+    /// The number of a segment without text: SND.NXT, but not beyond the peer's window, where it would be dropped unheard
+    /// (RFC 9293 3.10.7.4). A probe of a shut window stands there, and what was sent before a window was taken back.
+    pub(crate) fn acceptable_nxt(&self) -> u64 {
+        if !self.state.is_synchronized() {
+            return self.snd_nxt();
+        }
+        self.snd_nxt().min(self.snd_una() + u64::from(self.snd_wnd))
+    }
+
     /// Bytes of the stream that were sent and are not acknowledged: the FIN is none.
     #[inline]
     pub(crate) fn outstanding_data(&self) -> usize {

@@ -181,7 +181,7 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
-        let seq = SeqNum::of_offset(conn.snd_nxt());
+        let seq = SeqNum::of_offset(conn.acceptable_nxt());
         let mut header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
         if conn.has(Flag::Sack) && !conn.reassembly.is_empty() {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());

@@ -93,7 +93,7 @@ impl Tcp {
     /// Keeps what came beyond a gap. It is acknowledged at once, as a duplicate (RFC 5681 4.2).
     pub(crate) fn keep_out_of_order(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, start: u64, frame: Frame) {
         let limits = ReassemblyLimits {
-            cost_bytes_max: 2 * self.config.receive_buffer_bytes as usize,
+            cost_bytes_max: (2 * self.config.receive_buffer_bytes as usize).max(COST_BYTES_MIN),
             pieces_max: (self.config.receive_buffer_bytes / PIECE_BYTES).max(PIECES_MIN) as usize,
         };
         let outcome = conn.reassembly.insert(cx.mem, start, frame, &limits);
@@ -131,5 +131,7 @@ const NO_REASSEMBLY: DropReason = DropReason("tcp: no room beyond the gap");
 /// Bytes that a piece beyond a gap is taken to have on average; bounds their number.
 const PIECE_BYTES: u32 = 512;
 const PIECES_MIN: u32 = 64;
+/// A few of the dearest pieces fit in any case (a chunk, or the slot of a large frame), however small the buffer.
+const COST_BYTES_MIN: usize = 64 * 1024;
 /// Duplicate acknowledgements owed at most in one turn.
 const DUPLICATES_MAX: u8 = 64;

@@ -44,6 +44,44 @@ fn a_fin_goes_into_a_shut_window() {
     raw.assert_clean();
 }
 
+/// A shut window lets in nothing that does not stand at its edge (RFC 9293 3.10.7.4), be it an acknowledgement or a reset: what
+/// would stand behind the byte that probes it is never heard.
+#[test]
+fn nothing_stands_behind_the_probe_of_a_shut_window() {
+    let mut raw = Raw::new(plain());
+    let listener = raw.listen(4);
+    let open = raw.opened(&listener, offers(1460, None, false), 1000);
+    raw.say(&Segment::new(ACK, open.seq, open.ack).window(0));
+    open.stream.write(b"hello").unwrap();
+    let probes = raw.heard(secs(2));
+    assert!(
+        !probes.is_empty() && probes.iter().all(|(header, payload, _)| header.seq.0 == open.ack && payload == b"h")
+    );
+    raw.say(&Segment::new(ACK, open.seq, open.ack).window(0).with(b"data"));
+    let said = raw.heard(Duration::from_millis(500));
+    let wanted = (open.ack, Some(open.seq.wrapping_add(4)));
+    let heard: Vec<_> = said.iter().map(|(header, ..)| (header.seq.0, header.ack.map(|ack| ack.0))).collect();
+    assert!(heard.contains(&wanted) && heard.iter().all(|numbers| *numbers == wanted), "{heard:?}");
+    open.stream.abort();
+    let said = raw.heard(Duration::ZERO);
+    assert!(matches!(&said[..], [(header, ..)] if header.control == Control::Rst && header.seq.0 == open.ack));
+    drop((open, listener));
+    raw.assert_clean();
+}
+
+/// However small the receive buffer: what is in the window and out of order is kept (RFC 9293 SHLD-31), or a sender would have
+/// to repeat it after each gap.
+#[test]
+fn the_smallest_buffer_keeps_what_is_out_of_order() {
+    let mut raw = Raw::new(plain().with_buffers(4096, 4096));
+    let listener = raw.listen(4);
+    let open = raw.opened(&listener, offers(1460, None, false), 1000);
+    let piece = |at: u32| Segment::new(ACK, open.seq.wrapping_add(at), open.ack).with(&[7; 400]);
+    let said = raw.burst(&[piece(800), piece(400), piece(0)]);
+    let upto = said.last().and_then(|(header, ..)| header.ack).map(|ack| ack.0);
+    assert_eq!(upto, Some(open.seq.wrapping_add(1200)), "{:?}", raw.host.lane().drops());
+}
+
 /// A handshake whose third segment breaks the agreement on timestamps: no connection may come of it that nothing ends.
 #[test]
 fn a_handshake_without_its_timestamps_is_none() {
