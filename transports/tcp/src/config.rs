@@ -47,6 +47,9 @@ pub struct Config {
     /// For tests of what happens where sequence numbers wrap: every connection begins here. Never on a network: numbers that
     /// can be guessed let strangers in (RFC 6528).
     pub fixed_isn: Option<u32>,
+    /// A mistake made on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Config {
@@ -103,6 +106,8 @@ impl Default for Config {
             sack: true,
             window_scaling: true,
             fixed_isn: None,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

@@ -11,6 +11,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod planted;
+
 mod answer;
 mod close;
 mod cold;
@@ -51,6 +54,8 @@ use burstlane::transport::{
 pub use config::Config;
 pub use conn::Conn;
 pub use info::TcpInfo;
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 pub use remnant::{HalfOpen, Remnant, TimeWait};
 pub use state::State;
 
@@ -220,7 +225,9 @@ impl Transport for Tcp {
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
-        conn.reassembly.clear(mem);
+        if !planted!(self.config, LeaksWhatIsBehindGap) {
+            conn.reassembly.clear(mem);
+        }
         self.cold.remove_at(conn.cold);
     }
 }
