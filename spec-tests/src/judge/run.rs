@@ -341,7 +341,7 @@ impl<'a> Stage<'a> {
         let each = self.scenario.flows.iter().map(|flow| {
             let sides = flow.sides.iter().map(|side| {
                 let bytes = side.bytes();
-                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 100
+                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 250
             });
             40 + 2 * sides.sum::<u64>()
         });
@@ -401,7 +401,11 @@ impl<'a> Stage<'a> {
                 lane.flows() == 0 && lane.remnants() == 0
             })
         };
-        let limit = self.promises.lingers_at_most + self.promises.gives_up_within;
+        // Where nothing went wrong nobody has to give up before it ends.
+        let went_well = self.witness.borrow().strikes + self.witness.borrow().injected == 0;
+        let gives_up_within =
+            if went_well && self.scenario.ends_in_order() { Duration::ZERO } else { self.promises.gives_up_within };
+        let limit = self.promises.lingers_at_most + gives_up_within;
         if world.run_until(limit, is_over).is_err() && !is_over() {
             return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.hosts.state()));
         }

@@ -298,6 +298,8 @@ impl Tcp {
         let offers = self.common_offers(header, is_v4);
         let ts_recent = header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value);
         let again = self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts > 0);
+        // A SYN-ACK may echo the first of our SYNs: what it tells is our own back-off.
+        let asked_at = self.cold.get_at(conn.cold).map_or(cx.now, |cold| cold.timeout_at);
         self.take_offers(conn, &offers, ts_recent, header.seq, header.window);
         self.start_congestion(conn, again);
         if again {
@@ -307,7 +309,8 @@ impl Tcp {
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
         if acknowledged {
             let acked = conn.ledger.on_cumulative(conn.snd_nxt(), cx.now);
-            if let Some(rtt) = acked.rtt_sample.or_else(|| self.echoed_rtt(cx.now, header.timestamps)) {
+            let echoed = || self.echoed_rtt(cx.now, header.timestamps).filter(|rtt| *rtt <= cx.now.since(asked_at));
+            if let Some(rtt) = acked.rtt_sample.or_else(echoed) {
                 conn.rtt.on_sample(cx.now, rtt);
             }
             self.enter_established(cx, conn, io);
