@@ -14,6 +14,7 @@
 pub mod anatomy;
 pub mod conformance;
 pub mod face;
+pub mod failure;
 pub mod hosts;
 pub mod judge;
 pub mod link;

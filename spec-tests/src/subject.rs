@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use burstlane::transport::Transport;
 
+use crate::failure::NamePacket;
 use crate::oracle::Oracle;
 use crate::scenario::Scenario;
 
@@ -17,6 +18,8 @@ pub struct Subject<T: Transport> {
     pub configure: Option<fn(&mut T::Config, &Scenario)>,
     /// What it promises.
     pub promises: Promises,
+    /// Names its packets for pictures and captures, where their headers do not.
+    pub name_packet: Option<NamePacket>,
     /// What else watches each run, made anew for each: rules of this one protocol.
     pub oracle: Option<fn() -> Box<dyn Oracle>>,
 }
@@ -31,7 +34,7 @@ impl<T: Transport> Subject<T> {
     /// A transport of this configuration that promises this, under its own name.
     #[must_use]
     pub fn new(config: T::Config, promises: Promises) -> Self {
-        Self { name: T::NAME, config, configure: None, promises, oracle: None }
+        Self { name: T::NAME, config, configure: None, promises, name_packet: None, oracle: None }
     }
 
     /// With a configuration that varies with the scenario, by its seed for example.
@@ -49,6 +52,13 @@ impl<T: Transport> Subject<T> {
             configure(&mut config, scenario);
         }
         config
+    }
+
+    /// With names for its packets.
+    #[must_use]
+    pub fn naming_packets(mut self, name_packet: NamePacket) -> Self {
+        self.name_packet = Some(name_packet);
+        self
     }
 
     /// With a watcher for rules of its own.

@@ -10,6 +10,8 @@ pub struct AckOwed {
     delay_max: Duration,
     /// When the oldest of it came.
     since: Instant,
+    /// When the newest did.
+    newest: Instant,
     packets: u32,
     urgent: bool,
 }
@@ -18,13 +20,14 @@ impl AckOwed {
     /// Nothing owed. `delay_max` is the longest that an acknowledgement may wait.
     #[must_use]
     pub const fn new(delay_max: Duration) -> Self {
-        Self { delay_max, since: Instant::NEVER, packets: 0, urgent: false }
+        Self { delay_max, since: Instant::NEVER, newest: Instant::NEVER, packets: 0, urgent: false }
     }
 
     /// A packet came that is to be acknowledged.
     #[inline]
     pub fn on_received(&mut self, now: Instant) {
         self.since = self.since.min(now);
+        self.newest = now;
         self.packets += 1;
         self.urgent |= self.packets >= PACKETS_PER_ACK;
     }
@@ -57,10 +60,11 @@ impl AckOwed {
         if self.urgent || self.packets == 0 { Instant::NEVER } else { self.since + self.delay_max }
     }
 
-    /// How long the oldest news have waited: what the peer subtracts from its round-trip time.
+    /// How long the newest packet has waited: what the peer subtracts from its round-trip time. Not the oldest: the peer may
+    /// measure by the newest, and would take it for faster than the path is (RFC 9000 13.2.5).
     #[must_use]
     pub fn waited(&self, now: Instant) -> Duration {
-        if self.packets == 0 { Duration::ZERO } else { now.since(self.since) }
+        if self.packets == 0 { Duration::ZERO } else { now.since(self.newest) }
     }
 
     /// An acknowledgement of everything left.
@@ -92,7 +96,7 @@ mod tests {
         owed.on_received(at(12));
         assert_eq!(
             (owed.is_urgent(), owed.due_at(), owed.waited(at(13))),
-            (true, Instant::NEVER, at(13).since(at(10)))
+            (true, Instant::NEVER, at(13).since(at(12)))
         );
         owed.on_sent();
         assert_eq!((owed.is_owed(), owed.due_at(), owed.waited(at(20))), (false, Instant::NEVER, Duration::ZERO));

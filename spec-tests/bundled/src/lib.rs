@@ -2,6 +2,7 @@
 //! Tests and the command share them.
 #![forbid(unsafe_code)]
 
+pub mod names;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 
@@ -37,7 +38,7 @@ pub fn rudp() -> Subject<Rudp> {
     promises.patience_max = Duration::from_secs(6);
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
-    Subject::new(RudpConfig::default(), promises)
+    Subject::new(RudpConfig::default(), promises).naming_packets(names::rudp)
 }
 
 /// UDP.
@@ -54,7 +55,7 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
-    Subject::new((), promises)
+    Subject::new((), promises).naming_packets(names::stop_and_wait)
 }
 
 /// The names of all of them.

@@ -82,7 +82,6 @@ impl Campaign {
     }
 
     /// What it draws for a transport.
-    #[must_use]
     pub fn scenarios(self, name: &'static str, promises: &Promises) -> BoxedStrategy<Scenario> {
         let focus = match self {
             Self::Anything | Self::Repetition => Focus::Anything,

@@ -1,6 +1,7 @@
 //! Drawing scenarios until a law is broken or enough have passed, and making what broke it small.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burstlane::transport::Transport;
@@ -8,7 +9,8 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 
 use super::Campaign;
 use crate::face::Face;
-use crate::judge::{Broken, Law};
+use crate::failure::{Report, Verdict, default_folder, kept_scenarios};
+use crate::judge::{Broken, Law, Watch, run};
 use crate::scenario::Scenario;
 use crate::subject::Subject;
 
@@ -28,7 +30,7 @@ pub struct Failure {
 /// Judges up to `cases` scenarios (fewer where each has much traffic: [`Campaign::cases`]), drawn from `seed` or from entropy.
 ///
 /// # Errors
-/// The first that broke a law, shrunk for at most [`SHRINK_MS`] milliseconds.
+/// The first that broke a law, shrunk for at most 20 s.
 pub fn hunt<T: Transport>(
     subject: &Subject<T>,
     campaign: Campaign,
@@ -73,11 +75,11 @@ where
     }
 }
 
-/// Judges the scenarios that broke a law once, then as many new ones as the environment's `PROPTEST_CASES` says, or
-/// [`CASES`].
+/// Judges as many new scenarios as the environment's `PROPTEST_CASES` says, or 64.
 ///
 /// # Panics
-/// If a law is broken. What is left for a person stands in the message: the shrunk scenario, and the files written.
+/// If a law is broken. What is left for a person stands in the message: the shrunk scenario, and the files written. The
+/// scenario is kept in the crate's `regressions/`, too.
 pub fn assert_holds<T: Transport>(subject: &Subject<T>, campaign: Campaign, crate_dir: &str)
 where
     T::Io: Face,
@@ -85,53 +87,61 @@ where
     if !campaign.concerns(&subject.promises) {
         return;
     }
-    replay(subject, campaign, Path::new(crate_dir));
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
     if let Err(failure) = hunt(subject, campaign, cases, None) {
-        panic!("{}", report(subject, &failure, Path::new(crate_dir)));
+        panic!("{}", failure.leave(subject, &Path::new(crate_dir).join(REGRESSIONS)));
     }
 }
 
-/// Judges the scenarios in `regressions/` that this campaign broke with this transport.
+/// Judges the scenarios in the crate's `regressions/` that name this transport: what broke a law once.
 ///
 /// # Panics
 /// If one breaks a law again, or cannot be read.
-pub fn replay<T: Transport>(subject: &Subject<T>, campaign: Campaign, crate_dir: &Path)
+pub fn assert_stays_mended<T: Transport>(subject: &Subject<T>, crate_dir: &str)
 where
     T::Io: Face,
 {
-    let _ = (subject, campaign, crate_dir);
+    let folder = Path::new(crate_dir).join(REGRESSIONS);
+    let kept = kept_scenarios(&folder).unwrap_or_else(|error| panic!("{error}"));
+    for (path, scenario) in kept.iter().filter(|(_, scenario)| scenario.transport == subject.name) {
+        for campaign in [Campaign::Anything, Campaign::Damage, Campaign::Repetition] {
+            if let Err(broken) = campaign.judge(subject, scenario) {
+                let failure = Failure { campaign, broken, scenario: scenario.clone(), cases: 0 };
+                panic!("{} again: {}", path.display(), failure.leave(subject, &folder));
+            }
+        }
+    }
 }
 
-fn report<T: Transport>(subject: &Subject<T>, failure: &Failure, crate_dir: &Path) -> String
-where
-    T::Io: Face,
-{
-    let _ = crate_dir;
-    let run = crate::judge::run(subject, &failure.scenario, crate::judge::Watch::Record);
-    let mut lines: Vec<(burstlane::time::Instant, String)> = Vec::new();
-    for p in &run.recording.packets {
-        lines.push((
-            p.sent_at,
-            format!(
-                "{} #{:?} {} bytes {:?} {:?}",
-                p.from,
-                p.number,
-                p.bytes.len(),
-                p.arrivals.iter().map(|a| a.0).collect::<Vec<_>>(),
-                p.trouble
-            ),
-        ));
+impl Failure {
+    /// Runs the scenario once more, writes what it leaves for a person, keeps it in `regressions`, and says where.
+    fn leave<T: Transport>(&self, subject: &Subject<T>, regressions: &Path) -> String
+    where
+        T::Io: Face,
+    {
+        let Self { broken, scenario, cases, campaign } = self;
+        let rerun = catch_unwind(AssertUnwindSafe(|| run(subject, scenario, Watch::Record)));
+        let recording = rerun.map(|run| run.recording).unwrap_or_default();
+        let verdict = Verdict { law: broken.law.name(), message: &broken.message };
+        let report =
+            Report { scenario, recording: &recording, broken: Some(verdict), name_packet: subject.name_packet };
+        let written = match report.write(&default_folder()) {
+            Ok(paths) => {
+                format!("see {}\nrerun: burstlane sim replay {}", paths.page.display(), paths.scenario.display())
+            }
+            Err(error) => format!("nothing was written: {error}"),
+        };
+        let kept = match report.write_scenario(regressions) {
+            Ok(path) => format!("kept as {}", path.display()),
+            Err(error) => format!("not kept: {error}"),
+        };
+        format!("{campaign:?}, after {cases} scenarios: {broken}\n\n{scenario}\n{written}\n{kept}\n")
     }
-    for e in &run.recording.events {
-        lines.push((e.at, format!("    {} {:?}", e.side, e.what)));
-    }
-    lines.sort_by_key(|l| l.0);
-    let lines: String = lines.iter().map(|l| format!("{} {}\n", l.0, l.1)).collect();
-    format!("{failure:#?}\n{lines}")
 }
 
 /// Scenarios of a campaign, unless `PROPTEST_CASES` says otherwise.
-pub const CASES: u32 = 64;
+pub(super) const CASES: u32 = 64;
 /// Most time that shrinking takes, milliseconds.
-pub const SHRINK_MS: u32 = 20_000;
+const SHRINK_MS: u32 = 20_000;
+/// Where a crate keeps what broke a law once.
+const REGRESSIONS: &str = "regressions";

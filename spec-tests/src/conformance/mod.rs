@@ -11,7 +11,7 @@ mod fairness;
 mod hunt;
 
 pub use campaign::Campaign;
-pub use hunt::{Failure, assert_holds, hunt, replay};
+pub use hunt::{Failure, assert_holds, assert_stays_mended, hunt};
 
 /// Tests of a transport, one for each [`Campaign`]: `conformance! { Transport, config }` with the promises of a reliable
 /// transport, or `conformance! { Transport, config, promises }`, or `conformance! { subject }`.
@@ -40,6 +40,10 @@ macro_rules! conformance {
         }
     };
     (@ $subject:expr; $($name:ident = $campaign:ident,)*) => {
+        #[test]
+        fn what_broke_once_stays_mended() {
+            $crate::conformance::assert_stays_mended(&$subject, env!("CARGO_MANIFEST_DIR"));
+        }
         $(
             #[test]
             fn $name() {

@@ -7,6 +7,7 @@
 mod fault;
 mod plan;
 pub mod strategy;
+pub mod text;
 
 pub use fault::{Fault, Mishap, Side, Span, Trouble};
 pub use plan::{FlowPlan, Op, Reader, SidePlan};

@@ -39,25 +39,25 @@ use world::{Network, World, prepare_namespace};
 #[test]
 #[ignore = "needs a user and network namespace: .ci/run lab"]
 fn both_ends_see_what_the_model_says_with_large_frames() {
-    check("large", Network { large_frames: true, lossy: false }, 45);
+    check("large", Network { large_frames: true, lossy: false }, 40);
 }
 
 #[test]
 #[ignore = "needs a user and network namespace: .ci/run lab"]
 fn both_ends_see_what_the_model_says_without_offloads() {
-    check("plain", Network { large_frames: false, lossy: false }, 45);
+    check("plain", Network { large_frames: false, lossy: false }, 40);
 }
 
 #[test]
 #[ignore = "needs a user and network namespace: .ci/run lab"]
 fn both_ends_see_what_the_model_says_under_loss_with_large_frames() {
-    check("large, lossy", Network { large_frames: true, lossy: true }, 25);
+    check("large, lossy", Network { large_frames: true, lossy: true }, 20);
 }
 
 #[test]
 #[ignore = "needs a user and network namespace: .ci/run lab"]
 fn both_ends_see_what_the_model_says_under_loss_without_offloads() {
-    check("plain, lossy", Network { large_frames: false, lossy: true }, 25);
+    check("plain, lossy", Network { large_frames: false, lossy: true }, 20);
 }
 
 /// Runs that many cases, or as many as the environment says.

@@ -7,14 +7,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::problem::{Problem, STATUS_USAGE};
-use crate::spec::{Cidr, DriverSpec, Url, seconds};
+use crate::spec::{Cidr, DriverSpec, Url, bytes, duration, probability, rate, seconds};
 
 /// A user-space transport framework: any protocol, any packet source, one fast path.
 ///
 /// Without a command it runs the quickstart: two hosts in memory, no root, no device.
 #[derive(Parser, Debug)]
 #[command(name = "burstlane", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:\n  burstlane\n  burstlane lab -- curl -sS http://10.77.0.2/\n  burstlane doctor")]
+#[command(after_help = "Examples:\n  burstlane\n  burstlane lab -- curl -sS http://10.77.0.2/\n  \
+    burstlane sim run --transport tcp --loss 2% --open\n  burstlane doctor")]
 pub struct Cli {
     /// What to do; the quickstart if absent.
     #[command(subcommand)]
@@ -41,6 +42,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Fetch a URL over a driver
     Get(GetArgs),
+    /// Run a transport over a simulated link: what happened, as a scenario, a capture and a picture
+    Sim(SimArgs),
     /// Check what this machine has and name the command that mends what it lacks
     Doctor,
     /// Measure the official workloads beside smoltcp
@@ -178,6 +181,105 @@ pub enum StackName {
     Smoltcp,
 }
 
+/// `sim`.
+#[derive(Args, Debug)]
+pub struct SimArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: SimCommand,
+}
+
+/// The commands of `sim`.
+#[derive(Subcommand, Debug)]
+pub enum SimCommand {
+    /// Make a scenario from flags, run it, and say whether a law was broken
+    Run(SimRunArgs),
+    /// Run the scenario in FILE again: the same packets at the same instants
+    Replay(SimReplayArgs),
+}
+
+/// `sim run`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example:\n  burstlane sim run --transport tcp --seed 7 --loss 1% --rate 10Mbit --queue 50 --open"
+)]
+pub struct SimRunArgs {
+    /// Which transport: tcp, rudp, udp or stop-and-wait
+    #[arg(long, value_name = "NAME")]
+    pub transport: String,
+    /// Decides over everything that is random; the same seed gives the same packets
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Packets lost, as 1% or 0.01
+    #[arg(long, value_name = "CHANCE", value_parser = probability, default_value = "0%")]
+    pub loss: f64,
+    /// Packets that arrive twice
+    #[arg(long, value_name = "CHANCE", value_parser = probability, default_value = "0%")]
+    pub duplicate: f64,
+    /// Packets held back for two delays, so that others overtake them
+    #[arg(long, value_name = "CHANCE", value_parser = probability, default_value = "0%")]
+    pub reorder: f64,
+    /// Packets with one bit flipped
+    #[arg(long, value_name = "CHANCE", value_parser = probability, default_value = "0%")]
+    pub corrupt: f64,
+    /// Time on the wire, each way
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5ms")]
+    pub delay: Duration,
+    /// Bits a second, as 10Mbit [default: no limit]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub rate: Option<u64>,
+    /// Packets that wait in front of the rate limit at most [default: no limit]
+    #[arg(long, value_name = "PACKETS", requires = "rate", value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue: Option<u32>,
+    /// Largest IP packet, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(576..=65_535))]
+    pub mtu: u32,
+    /// What each flow carries from left to right, as 100k
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "100k")]
+    pub bytes: u64,
+    /// Flows side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub flows: u16,
+    /// IPv4 or IPv6
+    #[arg(long, value_enum, default_value_t = Family::V4)]
+    pub family: Family,
+    #[command(flatten)]
+    pub files: SimFiles,
+}
+
+/// `sim replay`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example:\n  burstlane sim replay target/burstlane/failures/tcp-right-bytes-0123abcd.scenario --open"
+)]
+pub struct SimReplayArgs {
+    /// A scenario: what a failing test or `sim run` left, or one written by hand
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub files: SimFiles,
+}
+
+/// What `sim` leaves.
+#[derive(Args, Clone, Debug)]
+pub struct SimFiles {
+    /// Directory for scenario, capture and picture [default: burstlane-out]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Show the picture in the browser
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// An IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 /// The official workloads.
 #[cfg(feature = "bench")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -282,6 +384,7 @@ pub fn example_for(argv: &[String]) -> &'static str {
         Some("serve") => "burstlane serve --driver tap:burst0 --addr 10.77.0.2/24",
         Some("get") => "burstlane get http://10.77.0.1:8000/ --driver tap:burst0 --addr 10.77.0.2/24",
         Some("bench") => "burstlane bench b1 b2 b6 --json bench.json",
+        Some("sim") => "burstlane sim run --transport tcp --seed 7 --loss 1%",
         Some("doctor") => "burstlane doctor",
         _ => "burstlane quickstart --seed 7 --json quickstart.json",
     }
@@ -329,6 +432,12 @@ mod tests {
             ("burstlane serve --driver tap:t0 --addr 10.77.0.2/24 --time soon", "expected seconds, for example"),
             ("burstlane get https://10.0.0.1/", "expected http://ADDRESS"),
             ("burstlane lab --gso maybe -- true", "possible values: on, off"),
+            ("burstlane sim run --transport tcp --loss 200%", "expected a probability, for example 1%"),
+            ("burstlane sim run --transport tcp --delay 5", "expected a time, for example 20ms"),
+            ("burstlane sim run --transport tcp --rate fast", "expected a rate, for example 10Mbit"),
+            ("burstlane sim run --transport tcp --bytes 9G", "at most 64Mi"),
+            ("burstlane sim run --transport tcp --mtu 20", "20 is not in 576..=65535"),
+            ("burstlane sim run", "--transport <NAME>"),
             ("burstlane --frobnicate", "unexpected argument '--frobnicate'"),
         ] {
             let error = parse(line).unwrap_err().to_string();

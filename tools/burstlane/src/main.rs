@@ -16,6 +16,7 @@ mod problem;
 mod quickstart;
 mod serve;
 mod service;
+mod sim;
 mod spec;
 mod station;
 mod term;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => run_lab(args),
         Command::Serve(args) => serve::run(args),
         Command::Get(args) => get::run(args),
+        Command::Sim(args) => sim::run(args),
         Command::Doctor => Ok(doctor::run()),
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(args),

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use burstlane_spec::scenario::text::units;
+
 /// Which packet source: `tap:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DriverSpec {
@@ -130,6 +132,30 @@ pub fn seconds(s: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected seconds, for example 10 or 0.5".to_owned())
 }
 
+/// A time with its unit: `20ms`, `1.5s`.
+pub fn duration(s: &str) -> Result<Duration, String> {
+    units::duration(s).ok_or_else(|| format!("expected {}", units::DURATION))
+}
+
+/// Bits a second: `10Mbit`.
+pub fn rate(s: &str) -> Result<u64, String> {
+    units::rate(s).filter(|rate| *rate > 0).ok_or_else(|| format!("expected {}", units::RATE))
+}
+
+/// `1%` or `0.01`.
+pub fn probability(s: &str) -> Result<f64, String> {
+    units::probability(s).ok_or_else(|| format!("expected {}", units::PROBABILITY))
+}
+
+/// Bytes that a simulated flow carries: `100k`.
+pub fn bytes(s: &str) -> Result<u64, String> {
+    units::size(s)
+        .filter(|bytes| *bytes <= FLOW_BYTES_MAX)
+        .ok_or_else(|| format!("expected {}, at most 64Mi", units::SIZE))
+}
+
+/// What a run keeps in memory is bounded, and no picture shows more.
+const FLOW_BYTES_MAX: u64 = 64 << 20;
 const INTERFACE_NAME_BYTES_MAX: usize = 15;
 const HTTP_PORT: u16 = 80;
 
