@@ -360,6 +360,7 @@ impl<'a> Stage<'a> {
     /// Ends the applications, lets everything run out, and checks that nothing is left.
     fn clean_up(self) -> Run {
         self.spells.borrow_mut().end(&self.hosts);
+        self.check_oblivion();
         self.hosts.stop_apps();
         let mut broken = self.witness.borrow().broken();
         if broken.is_none() {
@@ -388,6 +389,20 @@ impl<'a> Stage<'a> {
             strikes: witness.strikes,
             took: *took.borrow(),
             over_at: over_at.into_inner(),
+        }
+    }
+
+    /// What strangers began and did not go on with is forgotten, also while the listener still listens.
+    fn check_oblivion(&self) {
+        if self.witness.borrow().is_broken() || !self.scenario.has_strangers() {
+            return;
+        }
+        let is_forgotten = || self.hosts.members.iter().all(|member| member.host.lane().remnants() == 0);
+        if self.hosts.world.run_until(self.promises.lingers_at_most, is_forgotten).is_err() && !is_forgotten() {
+            let state = self.hosts.state();
+            self.witness
+                .borrow_mut()
+                .accuse(self.now(), Law::Cleanliness, || format!("what strangers began is still remembered: {state}"));
         }
     }
 
