@@ -75,11 +75,9 @@ pub(super) fn on_event(witness: &mut Witness, side: Side, now: Instant, event: &
     }
     let Some(flow) = event.flow() else { return };
     match *event {
-        Event::SegmentSent { offset, bytes, retransmission, .. } => {
-            if !retransmission {
-                on_sent(witness, side, now, flow, offset + bytes as u64);
-                on_flight(witness, side, now, flow, bytes);
-            }
+        Event::SegmentSent { offset, bytes, retransmission: false, .. } => {
+            on_sent(witness, side, now, flow, offset + bytes as u64);
+            on_flight(witness, side, now, flow, bytes);
         }
         Event::SegmentReceived { offset, bytes, .. } => {
             with(witness, side, flow, |watch| watch.arrived.add(offset, offset + bytes as u64));
