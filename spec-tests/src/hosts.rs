@@ -13,10 +13,15 @@ use burstlane::net::{InterfaceConfig, NetConfig};
 use burstlane::observe::Capture;
 use burstlane::socket::Host;
 use burstlane::transport::Transport;
-use burstlane_sim::{EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, LinkConfig, Network, World};
+use burstlane_sim::{
+    Clock, EndConfig, EndHandle, LateConfig, LateCounters, LateDriver, LinkConfig, Network, Resident, World,
+};
 
+use crate::decode::CheckedDriver;
 use crate::face::{Face, Handle};
 use crate::link::SparingLink;
+pub use crate::world::App;
+use crate::world::{LateMemory, SimLane, clean};
 
 /// The port at which the second host listens, unless it is told another one.
 pub const PORT: u16 = 4433;
@@ -32,6 +37,8 @@ pub struct HostsConfig {
     pub ends: [EndConfig; 2],
     /// Ends with foreign memory and late completion.
     pub late: [Option<LateConfig>; 2],
+    /// Parts per million that each host's clock gains, or loses.
+    pub clock_ppm: [i32; 2],
     /// Both lanes; the seed in it is not used.
     pub lane: LaneConfig,
     /// Where the second host listens.
@@ -50,6 +57,7 @@ impl HostsConfig {
             links: [link.clone(), link],
             ends: [1, 2].map(|n| EndConfig { pool: SMALL_POOL, ..EndConfig::host(n) }),
             late: [None, None],
+            clock_ppm: [0, 0],
             lane: small_lane(0),
             port: PORT,
             is_v6: false,
@@ -64,9 +72,6 @@ impl HostsConfig {
     }
 }
 
-/// An application: called in each turn of its host, and says whether it did anything.
-pub type App = Box<dyn FnMut(&Host) -> bool>;
-
 /// One host.
 pub struct Member {
     /// Its lane.
@@ -75,6 +80,8 @@ pub struct Member {
     pub end: EndHandle,
     /// The device's own memory and counters, where it has them.
     pub late: Option<(FramePool, Rc<LateCounters>)>,
+    /// Its clock, to make it jump.
+    pub clock: Clock,
     apps: Rc<RefCell<Vec<App>>>,
 }
 
@@ -115,12 +122,15 @@ impl Hosts {
             let seed = LaneConfig::seeded(config.seed.wrapping_mul(2) + i as u64).seed;
             let mut lane = Lane::new(LaneConfig { seed, ..config.lane.clone() });
             let addresses = vec![(Self::v4(i), 24), (Self::v6(i), 64)];
+            let driver = CheckedDriver::boxed(driver);
             lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
             let host = Host::new(lane);
             let apps: Rc<RefCell<Vec<App>>> = Rc::default();
             let run = apps.clone();
-            world.add_app(&host, move |host| run.borrow_mut().iter_mut().fold(false, |moved, app| app(host) | moved));
-            Member { host, end, late, apps }
+            let clock = Clock::skewed(config.clock_ppm[i], Duration::ZERO);
+            let run = move |host: &Host| run.borrow_mut().iter_mut().fold(false, |moved, app| app(host) | moved);
+            world.add_resident(Resident::new(&host, run).by_clock(&clock));
+            Member { host, end, late, clock, apps }
         });
         Self { world, members, config }
     }
@@ -208,21 +218,7 @@ impl Hosts {
     /// What is alive, for a person who looks for the reason of a failure.
     #[must_use]
     pub fn state(&self) -> String {
-        let each = self.members.iter().map(|member| {
-            let mut lane = member.host.lane();
-            format!(
-                "{} flows, {} remnants, {} buffer bytes, {} frames out, next deadline {:?}, drops {:?} {:?}, sent {:?}",
-                lane.flows(),
-                lane.remnants(),
-                lane.buffer_bytes(),
-                member.end.frames_out(),
-                lane.next_deadline(),
-                lane.drops().clone(),
-                lane.net().counters(),
-                member.end.sent(),
-            )
-        });
-        each.collect::<Vec<_>>().join("\n  ")
+        self.lanes().iter().map(SimLane::state).collect::<Vec<_>>().join("\n  ")
     }
 
     /// Ends the applications, lets everything run out, and checks that nothing is left: no flow, no remnant, no byte of
@@ -232,48 +228,23 @@ impl Hosts {
     /// If something is.
     pub fn assert_clean(self) {
         self.stop_apps();
-        let seed = self.config.seed;
-        self.world.run_for(Duration::from_nanos(1)).unwrap();
-        let is_over = || {
-            self.members.iter().all(|member| {
-                let lane = member.host.lane();
-                lane.flows() == 0 && lane.remnants() == 0
-            })
-        };
-        // The longest that anything stays: a flow that repeats itself to a peer that is gone, then TIME-WAIT.
-        if let Err(error) = self.world.run_until(QUIESCENCE_MAX, is_over) {
-            panic!("seed {seed}: not over: {error}; {}", self.state());
-        }
-        // What is still on the wire arrives.
-        self.world.run_for(Duration::from_secs(10)).unwrap();
-        assert_eq!(self.world.network().in_flight(), 0, "seed {seed}: frames on the wire");
-        assert_eq!(
-            self.world.forced_advances(),
-            0,
-            "seed {seed}: a host asked for turns without end; {}",
-            self.state()
-        );
-        for (i, member) in self.members.iter().enumerate() {
-            let lane = member.host.lane();
-            assert_eq!((lane.flows(), lane.remnants()), (0, 0), "seed {seed}: flows, remnants of host {i}");
-            assert_eq!(lane.buffer_bytes(), 0, "seed {seed}: buffer bytes of host {i}");
-            assert_eq!(member.end.frames_out(), 0, "seed {seed}: frames of host {i}'s pools");
-            if let Some((pool, counters)) = &member.late {
-                let rx = self.config.late[i].map_or(0, |late| late.rx_slots);
-                assert_eq!((pool.in_use(), pool.lent()), (0, rx), "seed {seed}: slots of host {i}'s device");
-                assert_eq!(counters.overwritten.get(), 0, "seed {seed}: slots written while the device held them");
-                assert_eq!(counters.taken.get(), counters.completed.get(), "seed {seed}: frames taken, completed");
-            }
-        }
-        let Self { world, members, .. } = self;
-        drop(world);
-        for Member { host, end, late, .. } in members {
-            drop(host);
-            assert_eq!(end.frames_out(), 0, "seed {seed}: frames after the lane is gone");
-            if let Some((pool, _)) = late {
-                assert_eq!((pool.in_use(), pool.lent()), (0, 0), "seed {seed}: slots after the lane is gone");
-            }
-        }
+        let [left, right] = self.lanes();
+        let Self { world, members, config } = self;
+        drop(members);
+        clean::assert_clean(config.seed, world, vec![("host 0".into(), left), ("host 1".into(), right)], vec![]);
+    }
+
+    /// The two as lanes of any world.
+    fn lanes(&self) -> [SimLane; 2] {
+        [0, 1].map(|i| {
+            let Member { host, end, late, apps, .. } = &self.members[i];
+            let rx_slots = self.config.late[i].map_or(0, |late| late.rx_slots);
+            let late = late.iter().map(|(pool, counters)| {
+                let (pool, counters) = (pool.clone(), counters.clone());
+                LateMemory { pool, counters, rx_slots }
+            });
+            SimLane { host: host.clone(), ends: vec![end.clone()], late: late.collect(), apps: apps.clone() }
+        })
     }
 }
 
@@ -285,7 +256,4 @@ pub fn small_lane(seed: u64) -> LaneConfig {
 }
 
 /// Packet memory of a host, for the same reason.
-const SMALL_POOL: PoolConfig = PoolConfig { slots: 512, slot_bytes: 2048, headroom: 128 };
-
-/// How long a flow or a remnant may outlive its application, in virtual time.
-const QUIESCENCE_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const SMALL_POOL: PoolConfig = PoolConfig { slots: 512, slot_bytes: 2048, headroom: 128 };

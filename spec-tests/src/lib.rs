@@ -13,6 +13,7 @@
 
 pub mod anatomy;
 pub mod conformance;
+pub mod decode;
 pub mod face;
 pub mod failure;
 pub mod hosts;
@@ -26,6 +27,7 @@ pub mod scenario;
 pub mod script;
 pub mod subject;
 pub mod transfer;
+pub mod world;
 
 pub use face::{Channel, Face};
 pub use hosts::{Hosts, HostsConfig, PORT};

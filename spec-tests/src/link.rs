@@ -1,6 +1,7 @@
 //! Links for tests that judge transports: the standard one, which spares the questions for neighbours.
 
 use burstlane::time::{Duration, Instant};
+pub use burstlane_sim::is_neighbour_traffic;
 use burstlane_sim::{Fate, LinkConfig, LinkModel, Passing, StandardLink};
 
 /// A standard link on which neighbours always find each other. With a fifth of all frames lost, one in twenty questions
@@ -30,14 +31,12 @@ impl LinkModel for SparingLink {
         }
         self.inner.transit(now, frame)
     }
-}
 
-/// ARP (RFC 826), or a neighbour solicitation or advertisement (RFC 4861 4.3, 4.4) without extension headers.
-#[must_use]
-pub fn is_neighbour_traffic(frame: &[u8]) -> bool {
-    match frame.get(12..14) {
-        Some([0x08, 0x06]) => true,
-        Some([0x86, 0xdd]) => frame.get(20) == Some(&58) && matches!(frame.get(54), Some(135 | 136)),
-        _ => false,
+    fn next_release(&self) -> Option<Instant> {
+        self.inner.next_release()
+    }
+
+    fn release(&mut self, at: Instant, frame: &Passing<'_>) -> Fate {
+        self.inner.release(at, frame)
     }
 }

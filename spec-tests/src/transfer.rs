@@ -55,7 +55,7 @@ pub struct Outcome {
 /// A transfer under way: the view of who judges it.
 #[derive(Clone)]
 pub struct Transfer {
-    ends: [Rc<RefCell<Outcome>>; 2],
+    pub(crate) ends: [Rc<RefCell<Outcome>>; 2],
 }
 
 impl Transfer {

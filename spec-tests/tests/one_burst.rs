@@ -28,6 +28,7 @@ use burstlane::socket::{Host, Listener, Ready, Stream};
 use burstlane::time::Instant;
 use burstlane::transport::FlowError;
 use burstlane_sim::{EndConfig, Ideal, Network, SimDriver};
+use burstlane_spec::decode::CheckedDriver;
 use burstlane_spec::packets::{ACK, FIN, RST, SYN, Tcp4, arp_reply};
 use burstlane_tcp::{Config, Tcp};
 use proptest::prelude::*;
@@ -50,7 +51,10 @@ impl Rig {
         let (ours, peer) = network.link(small(1), small(2), Box::<Ideal>::default(), Box::<Ideal>::default());
         let mut lane = Lane::new(burstlane_spec::hosts::small_lane(1));
         let addresses = vec![(Ip::v4([10, 0, 0, 1]), 24)];
-        lane.add_interface(Box::new(ours), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        lane.add_interface(
+            CheckedDriver::boxed(Box::new(ours)),
+            InterfaceConfig { addresses, ..InterfaceConfig::default() },
+        );
         let engine = lane.add::<Tcp>(Config::default()).unwrap();
         let host = Host::new(lane);
         let listener = host.listen(engine, Endpoint::new(Ip::ANY, 80), 8).unwrap();

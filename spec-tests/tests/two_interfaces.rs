@@ -19,6 +19,7 @@ use burstlane::net::InterfaceConfig;
 use burstlane::socket::{Host, Stream};
 use burstlane::time::Instant;
 use burstlane_sim::{EndConfig, EndHandle, LinkConfig, Network, StandardLink, World};
+use burstlane_spec::decode::CheckedDriver;
 use burstlane_spec::transfer::End;
 use burstlane_spec::{Outcome, TransferConfig};
 use burstlane_tcp::{Config, Tcp};
@@ -54,9 +55,9 @@ impl Fork {
             let (near, far) = world.network().link(ours, EndConfig::host(20 + u16::from(i)), model(), model());
             ends.push((near.handle(), far.handle()));
             let at = |host| InterfaceConfig { addresses: vec![(address(i, host), 24)], ..InterfaceConfig::default() };
-            lane.add_interface(Box::new(near), at(1));
+            lane.add_interface(CheckedDriver::boxed(Box::new(near)), at(1));
             let mut peer = Lane::new(LaneConfig::seeded(u64::from(i) + 2));
-            peer.add_interface(Box::new(far), at(2));
+            peer.add_interface(CheckedDriver::boxed(Box::new(far)), at(2));
             peers.push(peer);
         }
         let host = Host::new(lane);

@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::discipline::Discipline;
+
 /// One direction of a link. The default is ideal: no delay, no limit, no fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkConfig {
     /// Bits a second of frame bytes, Ethernet header included, preamble and gap not. `None`: frames take no time.
     pub rate_bits_per_s: Option<u64>,
+    /// How the queue before the rate limit tells senders that it fills.
+    pub discipline: Discipline,
     /// Time on the wire, added to the time in the queue.
     pub delay: Duration,
     /// Each frame takes up to this much longer, uniformly.
     pub jitter: Duration,
     /// Whether frames may overtake each other by jitter. If not, a frame waits for those before it.
     pub jitter_reorders: bool,
-    /// Most frames queued before the rate limit, the one being sent included; a further one is dropped (drop-tail).
+    /// Most frames queued before the rate limit, the one being sent included; a further one is dropped.
     pub queue_frames_max: Option<u32>,
     /// The same in bytes. An empty queue takes a frame of any size.
     pub queue_bytes_max: Option<u64>,
@@ -39,6 +43,7 @@ impl Default for LinkConfig {
     fn default() -> Self {
         Self {
             rate_bits_per_s: None,
+            discipline: Discipline::DropTail,
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             jitter_reorders: false,
@@ -93,7 +98,10 @@ impl LinkConfig {
         if !self.drops.is_sorted() {
             return Err(LinkConfigError::DropsUnsorted);
         }
-        Ok(())
+        if self.rate_bits_per_s.is_none() && self.discipline != Discipline::DropTail {
+            return Err(LinkConfigError::DisciplineWithoutRate);
+        }
+        self.discipline.validate()
     }
 
     /// Whether every frame that fits arrives at once and intact.
@@ -143,6 +151,17 @@ pub enum LinkConfigError {
         /// What it held.
         value: u32,
     },
+    /// Without a rate there is no queue.
+    #[error("link field `discipline` needs `rate_bits_per_s`: without a rate there is no queue")]
+    DisciplineWithoutRate,
+    /// Not the length of a queue, or a maximum that is not above its minimum.
+    #[error("link field `{field}` is a number of frames, 0 or more, and a maximum is above its minimum: not {value}")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// What it held.
+        value: f64,
+    },
     /// Out of order.
     #[error("link field `drops` is in ascending order")]
     DropsUnsorted,
@@ -151,11 +170,20 @@ pub enum LinkConfigError {
 /// RFC 791: every link carries 68 bytes.
 const MTU_MIN: u32 = 68;
 const MTU_MAX: u32 = 65_535;
-const DELAY_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const DELAY_MAX: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discipline::{CoDelConfig, RedConfig, StepConfig};
+
+    fn with(discipline: Discipline) -> LinkConfig {
+        LinkConfig { discipline, rate_bits_per_s: Some(1), ..LinkConfig::default() }
+    }
+
+    fn red(config: RedConfig) -> LinkConfig {
+        with(Discipline::Red(config))
+    }
 
     #[test]
     fn a_wrong_field_is_named() {
@@ -172,10 +200,30 @@ mod tests {
             ("queue_frames_max", LinkConfig { queue_frames_max: Some(0), ..good.clone() }),
             ("mtu", LinkConfig { mtu: 20, ..good.clone() }),
             ("drops", LinkConfig { drops: vec![2, 1], ..good.clone() }),
+            ("discipline", LinkConfig { discipline: Discipline::Step(StepConfig::default()), ..good.clone() }),
+            ("discipline.weight", red(RedConfig { weight: 0.0, ..RedConfig::default() })),
+            ("discipline.probability_max", red(RedConfig { probability_max: f64::NAN, ..RedConfig::default() })),
+            ("discipline.average_frames_min", red(RedConfig { average_frames_min: -1.0, ..RedConfig::default() })),
+            ("discipline.average_frames_max", red(RedConfig { average_frames_max: 5.0, ..RedConfig::default() })),
+            (
+                "discipline.target",
+                with(Discipline::CoDel(CoDelConfig { target: Duration::ZERO, ..Default::default() })),
+            ),
+            (
+                "discipline.interval",
+                with(Discipline::CoDel(CoDelConfig { interval: Duration::MAX, ..Default::default() })),
+            ),
         ];
         for (field, config) in wrong {
             let message = config.validate().unwrap_err().to_string();
             assert!(message.contains(&format!("`{field}`")), "{field}: {message}");
+        }
+        for discipline in [
+            Discipline::Step(StepConfig::default()),
+            Discipline::Red(RedConfig::default()),
+            Discipline::CoDel(CoDelConfig::default()),
+        ] {
+            assert_eq!(with(discipline).validate(), Ok(()));
         }
     }
 }

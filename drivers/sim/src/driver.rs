@@ -6,10 +6,11 @@ use std::rc::Rc;
 use burstlane::addr::Mac;
 use burstlane::driver::{Capabilities, Driver, DriverError, ProtocolSet};
 use burstlane::frame::{Frame, FramePool, PoolConfig};
-
-use crate::model::LinkModel;
 use burstlane::time::Instant;
 
+use crate::faults::{Faults, Half};
+use crate::model::LinkModel;
+use crate::multi_queue::Ring;
 use crate::network::{Direction, LinkStats, Network, Pools};
 
 /// What one end of a link is like.
@@ -25,6 +26,8 @@ pub struct EndConfig {
     pub large_pool: Option<PoolConfig>,
     /// Frames that it takes in one burst.
     pub tx_room_frames: usize,
+    /// Frames that wait in it to be fetched; what arrives beyond is lost. `None`: the pools of those who send bound it.
+    pub rx_ring_frames: Option<usize>,
 }
 
 impl Default for EndConfig {
@@ -43,6 +46,7 @@ impl EndConfig {
             pool: PoolConfig::default(),
             large_pool: None,
             tx_room_frames: 1024,
+            rx_ring_frames: None,
         }
     }
 
@@ -72,13 +76,8 @@ pub struct SimDriver {
     pools: Pools,
     outbound: Rc<RefCell<Direction>>,
     inbound: Rc<RefCell<Direction>>,
-    switches: Rc<Switches>,
-}
-
-struct Switches {
-    is_up: Cell<bool>,
-    is_stalled: Cell<bool>,
-    tx_room_frames: Cell<usize>,
+    rx_ring_frames: usize,
+    faults: Rc<Faults>,
 }
 
 impl SimDriver {
@@ -89,13 +88,9 @@ impl SimDriver {
         outbound: Rc<RefCell<Direction>>,
         inbound: Rc<RefCell<Direction>>,
     ) -> Self {
-        let switches = Switches {
-            is_up: Cell::new(true),
-            is_stalled: Cell::new(false),
-            tx_room_frames: Cell::new(config.tx_room_frames),
-        };
-        let switches = Rc::new(switches);
-        Self { network, capabilities: config.capabilities, pools, outbound, inbound, switches }
+        let faults = Rc::new(Faults::new(network.clone(), config.tx_room_frames));
+        let rx_ring_frames = config.rx_ring_frames.unwrap_or(usize::MAX);
+        Self { network, capabilities: config.capabilities, pools, outbound, inbound, rx_ring_frames, faults }
     }
 
     /// The network that it belongs to.
@@ -108,11 +103,20 @@ impl SimDriver {
     #[must_use]
     pub fn handle(&self) -> EndHandle {
         let (outbound, inbound) = (self.outbound.clone(), self.inbound.clone());
-        EndHandle { outbound, inbound, switches: self.switches.clone(), pools: self.pools.clone() }
+        let first_at = inbound.borrow().first_arrival();
+        EndHandle { outbound, inbound, first_at, faults: self.faults.clone(), pools: self.pools.clone(), ring: None }
     }
 
-    fn check_up(&self) -> Result<(), DriverError> {
-        if self.switches.is_up.get() { Ok(()) } else { Err(DriverError::Down("switched off by the test".into())) }
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Takes the first `count` frames, of a sender with this memory.
+    #[inline]
+    pub(crate) fn send_from(&self, pools: &Pools, frames: &mut Vec<Frame>, count: usize) -> Result<(), DriverError> {
+        self.faults.check_up()?;
+        self.outbound.borrow_mut().send(self.network.now(), frames, count, pools.is_low());
+        Ok(())
     }
 }
 
@@ -131,31 +135,33 @@ impl Driver for SimDriver {
 
     #[inline]
     fn rx_burst(&mut self, frames: &mut Vec<Frame>, frames_max: usize) -> Result<(), DriverError> {
-        self.check_up()?;
-        if !self.switches.is_stalled.get() {
-            self.inbound.borrow_mut().receive(self.network.now(), frames, frames_max);
+        let now = self.network.now();
+        self.faults.keep_dry(&self.pools);
+        let mut inbound = self.inbound.borrow_mut();
+        if let Some(until) = self.faults.lost_until() {
+            inbound.lose_due(until, 0);
+        }
+        self.faults.check_up()?;
+        inbound.lose_due(now, self.rx_ring_frames);
+        if self.faults.receives() {
+            inbound.receive(now, frames, frames_max);
         }
         Ok(())
     }
 
     fn tx_room(&self) -> usize {
-        if self.switches.is_stalled.get() || !self.switches.is_up.get() {
-            return 0;
-        }
-        self.switches.tx_room_frames.get()
+        self.faults.keep_dry(&self.pools);
+        self.faults.tx_room()
     }
 
     #[inline]
     fn tx_burst(&mut self, frames: &mut Vec<Frame>) -> Result<(), DriverError> {
-        self.check_up()?;
-        let count = frames.len().min(self.tx_room());
-        let copy = self.pools.is_low();
-        self.outbound.borrow_mut().send(self.network.now(), frames, count, copy);
-        Ok(())
+        let count = frames.len().min(self.faults.tx_room());
+        self.send_from(&self.pools, frames, count)
     }
 
     fn is_up(&self) -> bool {
-        self.switches.is_up.get()
+        self.faults.is_up()
     }
 }
 
@@ -170,8 +176,12 @@ impl Drop for SimDriver {
 pub struct EndHandle {
     outbound: Rc<RefCell<Direction>>,
     inbound: Rc<RefCell<Direction>>,
-    switches: Rc<Switches>,
+    /// When the first frame arrives that was not fetched.
+    first_at: Rc<Cell<Instant>>,
+    faults: Rc<Faults>,
     pools: Pools,
+    /// Of a queue of a device: what was steered to it.
+    ring: Option<Ring>,
 }
 
 impl EndHandle {
@@ -187,11 +197,12 @@ impl EndHandle {
         self.inbound.borrow().stats
     }
 
-    /// Frames and lent slots of this end's pools that are not back: zero when nothing leaks.
+    /// Frames and lent slots of this end's pools that are not back, those that a fault withholds aside: zero when nothing
+    /// leaks.
     #[must_use]
     pub fn frames_out(&self) -> usize {
         let out = |pool: &FramePool| pool.in_use() + pool.lent();
-        out(&self.pools.normal) + self.pools.large.as_ref().map_or(0, out)
+        out(&self.pools.normal) + self.pools.large.as_ref().map_or(0, out) - self.faults.drought.held()
     }
 
     /// Its packet memory: the pool for packets, and that for large frames.
@@ -200,19 +211,55 @@ impl EndHandle {
         (&self.pools.normal, self.pools.large.as_ref())
     }
 
-    /// Takes the interface down or up. While it is down, it answers [`DriverError::Down`].
+    /// Takes the interface down or up. While it is down, it answers [`DriverError::Down`], and what arrives is lost.
     pub fn set_up(&self, is_up: bool) {
-        self.switches.is_up.set(is_up);
+        // Up from now on: what arrived before is lost all the same.
+        self.take_down(if is_up { self.faults.now() } else { Instant::NEVER });
+    }
+
+    /// Takes the interface down until an instant.
+    pub fn take_down(&self, until: Instant) {
+        self.faults.take_down(until);
     }
 
     /// Stalls the device: it takes nothing, gives nothing, and says nothing.
     pub fn set_stalled(&self, is_stalled: bool) {
-        self.switches.is_stalled.set(is_stalled);
+        self.stall(Half::Both, if is_stalled { Instant::NEVER } else { Instant::ZERO });
+    }
+
+    /// Stalls half of the device until an instant, and all that an earlier stall said of that half is forgotten. What
+    /// arrives waits, as far as the ring has room ([`EndConfig::rx_ring_frames`]); what should be sent finds no room.
+    pub fn stall(&self, half: Half, until: Instant) {
+        self.faults.stall(half, until);
+    }
+
+    /// Makes the packet memory, that for large frames, too, as good as dry until an instant: all free slots are taken
+    /// now, and those that come back whenever the driver is called. What arrives lies in other memory and still comes in.
+    pub fn exhaust_pool(&self, until: Instant) {
+        self.faults.exhaust(&self.pools, until);
+    }
+
+    /// Keeps so many slots of the packet memory from its users from now on, fewer while they are in use; 0 gives all back.
+    pub fn withhold_slots(&self, slots: usize) {
+        self.faults.withhold(&self.pools, slots);
     }
 
     /// Changes how many frames it takes in a burst.
     pub fn set_tx_room(&self, frames: usize) {
-        self.switches.tx_room_frames.set(frames);
+        self.faults.tx_room_frames.set(frames);
+    }
+
+    /// Whether the driver would give frames now: some have arrived, and no fault keeps them.
+    #[inline]
+    #[must_use]
+    pub fn has_due(&self) -> bool {
+        let is_ringing = self.ring.as_ref().is_some_and(|ring| !ring.borrow().is_empty());
+        (is_ringing || self.first_at.get() <= self.faults.now()) && self.faults.receives() && self.faults.is_up()
+    }
+
+    /// The handle of one queue of the device at this end.
+    pub(crate) fn of_queue(self, faults: Rc<Faults>, pools: Pools, ring: Ring) -> Self {
+        Self { faults, pools, ring: Some(ring), ..self }
     }
 
     /// Puts a frame in front of this end that nobody on the link sent: it arrives at `at`, past every model. `false` if the

@@ -7,6 +7,8 @@ use std::rc::{Rc, Weak};
 use burstlane::socket::{Host, Pump};
 use burstlane::time::Instant;
 
+use crate::clock::{Clock, Skewed};
+use crate::driver::EndHandle;
 use crate::world::{Inner, Node, Step, World};
 
 impl World {
@@ -26,14 +28,51 @@ impl World {
     /// # Panics
     /// If called from within a node's turn.
     pub fn add_app(&self, host: &Host, app: impl FnMut(&Host) -> bool + 'static) {
-        host.set_pump(Some(Rc::new(WorldPump(Rc::downgrade(&self.0)))));
-        self.add(Resident { host: host.clone(), app });
+        self.add_resident(Resident::new(host, app));
+    }
+
+    /// Adds a host as described.
+    ///
+    /// # Panics
+    /// If called from within a node's turn.
+    pub fn add_resident(&self, resident: Resident<impl FnMut(&Host) -> bool + 'static>) {
+        let Resident { host, clock, .. } = &resident;
+        host.set_pump(Some(Rc::new(WorldPump(Rc::downgrade(&self.0), clock.clone()))));
+        let clock = clock.clone();
+        self.add(Skewed::new(resident, clock));
     }
 }
 
-struct Resident<F> {
+/// A host, to be added to a world by [`World::add_resident`].
+pub struct Resident<F> {
     host: Host,
     app: F,
+    clock: Clock,
+    ends: Option<Vec<EndHandle>>,
+}
+
+impl<F: FnMut(&Host) -> bool> Resident<F> {
+    /// A host whose application runs in each turn, as [`World::add_app`] has it.
+    #[must_use]
+    pub fn new(host: &Host, app: F) -> Self {
+        Self { host: host.clone(), app, clock: Clock::default(), ends: None }
+    }
+
+    /// It lives by a clock of its own.
+    #[must_use]
+    pub fn by_clock(self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self }
+    }
+
+    /// It gets a turn only when there is something to do: a frame at one of `ends`, which are all that it has, or a
+    /// deadline, and at alarms. So no device may count turns, as [`LateDriver`](crate::LateDriver) does, and whoever does
+    /// something to the host within a run but outside of its own turns, in the condition of
+    /// [`run_until`](World::run_until) or the turn of another, tells so by [`Network::wake_all`](crate::Network::wake_all):
+    /// opening a flow, writing, letting its clock jump, setting what its application looks at.
+    #[must_use]
+    pub fn when_due(self, ends: Vec<EndHandle>) -> Self {
+        Self { ends: Some(ends), ..self }
+    }
 }
 
 impl<F: FnMut(&Host) -> bool> Node for Resident<F> {
@@ -47,10 +86,14 @@ impl<F: FnMut(&Host) -> bool> Node for Resident<F> {
     fn next_deadline(&self) -> Option<Instant> {
         self.host.next_deadline()
     }
+
+    fn has_arrivals(&self) -> bool {
+        self.ends.as_ref().is_none_or(|ends| ends.iter().any(EndHandle::has_due))
+    }
 }
 
 /// Weak, because the world holds the hosts.
-struct WorldPump(Weak<Inner>);
+struct WorldPump(Weak<Inner>, Clock);
 
 impl Pump for WorldPump {
     fn pump(&self) -> io::Result<()> {
@@ -63,7 +106,7 @@ impl Pump for WorldPump {
     }
 
     fn now(&self) -> Option<Instant> {
-        self.0.upgrade().map(|inner| World(inner).now())
+        self.0.upgrade().map(|inner| self.1.at(World(inner).now()))
     }
 }
 
@@ -174,6 +217,56 @@ mod tests {
         assert!(counters.taken.get() >= 101 && counters.overwritten.get() == 0);
         drop((world, host));
         assert_eq!((pool.in_use(), pool.lent()), (0, 0));
+    }
+
+    #[test]
+    fn a_host_with_a_clock_of_its_own_shows_it() {
+        let (world, host, _peer) = host(|end| Box::new(end));
+        let clock = Clock::skewed(0, Duration::from_secs(5));
+        world.add_resident(Resident::new(&host, |_| false).by_clock(&clock));
+        world.step();
+        assert_eq!((host.now(), host.lane().now()), (Instant::ZERO + Duration::from_secs(5), host.now()));
+        clock.jump(world.now(), Duration::from_secs(2));
+        assert_eq!(host.now(), Instant::ZERO + Duration::from_secs(7));
+    }
+
+    /// Of three hosts two talk, and the third is called at the beginning, for its alarm, and at the end.
+    #[test]
+    fn who_is_not_due_is_passed_over_and_still_knows_the_time() {
+        let (world, host, peer) = host(|end| Box::new(end));
+        world.add_host(&host);
+        let idle = Host::new(Lane::new(LaneConfig::seeded(2)));
+        let turns = Rc::new(Cell::new(0));
+        let count = turns.clone();
+        let resident = Resident::new(&idle, move |_| {
+            count.set(count.get() + 1);
+            false
+        });
+        world.add_resident(resident.when_due(vec![]));
+        let peer = RefCell::new(peer);
+        say(&mut peer.borrow_mut(), &arp_request());
+        hear(&world, &peer);
+        let turns_before = turns.get();
+        let mut heard = 0;
+        say(&mut peer.borrow_mut(), &ping(0));
+        let echo = || {
+            let mut frames = vec![];
+            peer.borrow_mut().rx_burst(&mut frames, 8).unwrap();
+            // What comes back is sent again, as a question.
+            for frame in &frames {
+                heard += 1;
+                assert_eq!(frame.bytes()[34], 0);
+                say(&mut peer.borrow_mut(), &ping(heard as u8));
+            }
+            heard == 50
+        };
+        world.run_until(Duration::from_secs(10), echo).unwrap();
+        assert_eq!(idle.lane().now(), world.now());
+        assert!(turns.get() - turns_before < 5, "{} turns", turns.get() - turns_before);
+        world.network().alarm(world.now() + DELAY / 2);
+        let before_alarm = turns.get();
+        world.run_for(DELAY).unwrap();
+        assert!(turns.get() >= before_alarm + 2, "at the beginning, and for the alarm");
     }
 
     #[test]

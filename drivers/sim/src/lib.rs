@@ -6,8 +6,9 @@
 //! a test that wants a particular misfortune writes a model of its own (any closure will do).
 //!
 //! A [`World`] drives hosts and other nodes on a network: it gives turns until nothing moves and then lets the clock jump,
-//! so that an hour takes what its packets take. [`LateDriver`] puts memory that behaves as AF_XDP's and DPDK's behind an
-//! end.
+//! so that an hour takes what its packets take. A [`Switch`] joins many links, a [`MultiQueue`] gives each lane of a host a
+//! queue, and [`LateDriver`] puts memory that behaves as AF_XDP's and DPDK's behind an end. Devices stall, go down and
+//! run dry by their [`EndHandle`]s, and a host may live by a [`Clock`] of its own.
 //!
 //! The same seed and the same calls give the same frames at the same instants, always. Nothing here reads a clock,
 //! sleeps, or needs an operating system.
@@ -34,21 +35,40 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod clock;
 mod config;
+mod crossing;
+mod dice;
+mod discipline;
 mod driver;
+mod ecn;
+mod faults;
+mod header;
 mod host;
 mod late;
 mod model;
+mod multi_queue;
 mod network;
+mod queue;
 mod standard;
+mod steering;
+mod switch;
 mod world;
 
+pub use clock::{Clock, Skewed};
 pub use config::{LinkConfig, LinkConfigError};
+pub use discipline::{CoDelConfig, Discipline, RedConfig, Signal, StepConfig};
 pub use driver::{EndConfig, EndHandle, SimDriver};
+pub use faults::Half;
+pub use header::is_neighbour_traffic;
+pub use host::Resident;
 pub use late::{LateConfig, LateCounters, LateDriver};
 pub use model::{Damage, Deliveries, Delivery, Fate, Ideal, LinkModel, Passing};
+pub use multi_queue::{MultiQueue, MultiQueueStats, QueueDriver};
 pub use network::{LinkStats, Network};
 pub use standard::StandardLink;
+pub use steering::SteeringConfig;
+pub use switch::{Switch, SwitchConfig, SwitchCounters};
 pub use world::{Node, RunError, Step, World};
 
 #[cfg(test)]

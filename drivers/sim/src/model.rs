@@ -14,6 +14,19 @@ pub trait LinkModel: DynClone {
     /// The fate of the frame that is offered at `now`. Called in the order of sending; `now` never goes back.
     fn transit(&mut self, now: Instant, frame: &Passing<'_>) -> Fate;
 
+    /// When the first of the frames that [wait](Fate::Waits) leaves the model's queue, as far as it is known now. Frames that
+    /// come later do not change it.
+    fn next_release(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The fate of the first frame that waits, which leaves the queue at `at`, the time that
+    /// [`next_release`](Self::next_release) told. Delays count from `at`.
+    fn release(&mut self, at: Instant, frame: &Passing<'_>) -> Fate {
+        let _ = (at, frame);
+        Fate::Lost
+    }
+
     /// `Some(n)` declares that every frame of up to `n` wire bytes arrives at once and intact, and that larger ones are
     /// [`Fate::TooBig`], now and for ever. The wire then saves itself the questions.
     fn ideal_frame_bytes_max(&self) -> Option<usize> {
@@ -52,6 +65,11 @@ pub enum Fate {
     Lost,
     /// A queue on the way had no room.
     QueueFull,
+    /// A queue on the way dropped it by its discipline.
+    Dropped,
+    /// It stands in a queue of the model, behind those that stand there already, and its fate is asked for again when it
+    /// leaves: [`LinkModel::release`], whose answer is another one.
+    Waits,
     /// It is larger than the link carries.
     TooBig,
 }
@@ -87,6 +105,9 @@ pub enum Damage {
     FlipBit(u32),
     /// Only this many bytes arrive.
     Truncate(u32),
+    /// A router says that it is congested: the packet carries CE (RFC 3168) if its sender knows that, and nothing happens to
+    /// it otherwise. That is no damage to a checksum, and not counted as corruption.
+    MarkCongestion,
 }
 
 /// The link without properties: everything of up to `mtu` bytes arrives at once.

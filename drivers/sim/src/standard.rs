@@ -1,22 +1,19 @@
-//! The standard link: a drop-tail queue before a rate limit, a wire with delay behind it, and faults by chance, all
+//! The standard link: a queue with its discipline before a rate limit, a wire with delay behind it, and faults by chance, all
 //! drawn from one seed.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use burstlane::time::{Instant, nanos};
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use burstlane::time::Instant;
 
 use crate::config::{LinkConfig, LinkConfigError};
+use crate::dice::Dice;
 use crate::model::{Damage, Deliveries, Delivery, Fate, LinkModel, Passing, frame_bytes_max};
+use crate::queue::{Offer, Queue};
 
 /// A link with the properties of a [`LinkConfig`].
 #[derive(Clone, Debug)]
 pub struct StandardLink {
     config: LinkConfig,
     frame_bytes_max: usize,
-    dice: ChaCha8Rng,
+    dice: Dice,
     queue: Queue,
     /// Arrival of the frame sent last, not counting what reordering held back.
     last_arrival: Instant,
@@ -33,8 +30,8 @@ impl StandardLink {
         config.validate()?;
         Ok(Self {
             frame_bytes_max: frame_bytes_max(config.mtu),
-            dice: ChaCha8Rng::seed_from_u64(seed),
-            queue: Queue::default(),
+            dice: Dice::new(seed),
+            queue: Queue::new(&config),
             last_arrival: Instant::ZERO,
             next_drop: 0,
             config,
@@ -62,19 +59,42 @@ impl StandardLink {
         false
     }
 
-    /// True with probability `p`. Draws only where there is a choice, so unused faults cost nothing.
-    fn chance(&mut self, p: f64) -> bool {
-        const ONE: f64 = (1_u64 << 53) as f64;
-        p > 0.0 && ((self.dice.next_u64() >> 11) as f64) < p * ONE
+    /// The wire behind the queue, for a frame that was offered at `from` and whose last bit enters the wire at `sent_at`.
+    fn cross(&mut self, from: Instant, index: u64, sent_at: Instant, is_marked: bool) -> Fate {
+        let scheduled = self.is_scheduled_to_drop(index);
+        if self.dice.chance(self.config.loss) || scheduled {
+            return Fate::Lost;
+        }
+        let mut arrives_at = sent_at + self.config.delay + self.dice.up_to(self.config.jitter);
+        if !self.config.jitter_reorders {
+            arrives_at = arrives_at.max(self.last_arrival);
+        }
+        self.last_arrival = arrives_at;
+        if self.dice.chance(self.config.reorder) {
+            arrives_at += self.config.reorder_delay;
+        }
+        let copies = 1 + usize::from(self.dice.chance(self.config.duplicate));
+        let delay = arrives_at.since(from);
+        let mut deliveries = Deliveries::new();
+        for _ in 0..copies {
+            // A packet that is damaged needs no mark: nobody will read it.
+            let damage = match (self.dice.chance(self.config.corrupt), is_marked) {
+                (true, _) => Damage::FlipBit(self.dice.next_u32()),
+                (false, true) => Damage::MarkCongestion,
+                (false, false) => Damage::None,
+            };
+            deliveries.push(Delivery { delay, damage });
+        }
+        Fate::Arrives(deliveries)
     }
 
-    /// Uniform in 0 to `max`, both included.
-    fn up_to(&mut self, max: Duration) -> Duration {
-        if max.is_zero() {
-            return Duration::ZERO;
+    fn follow(&mut self, from: Instant, index: u64, offer: Offer) -> Fate {
+        match offer {
+            Offer::Full => Fate::QueueFull,
+            Offer::Dropped => Fate::Dropped,
+            Offer::Waits => Fate::Waits,
+            Offer::Leaves { at, is_marked } => self.cross(from, index, at, is_marked),
         }
-        let span = u128::from(nanos(max)) + 1;
-        Duration::from_nanos(((u128::from(self.dice.next_u64()) * span) >> 64) as u64)
     }
 }
 
@@ -83,70 +103,20 @@ impl LinkModel for StandardLink {
         if frame.packet_bytes > self.frame_bytes_max {
             return Fate::TooBig;
         }
-        let Some(sent_at) = self.queue.send(&self.config, now, frame.bytes.len()) else { return Fate::QueueFull };
-        let scheduled = self.is_scheduled_to_drop(frame.index);
-        if self.chance(self.config.loss) || scheduled {
-            return Fate::Lost;
-        }
-        let mut arrives_at = sent_at + self.config.delay + self.up_to(self.config.jitter);
-        if !self.config.jitter_reorders {
-            arrives_at = arrives_at.max(self.last_arrival);
-        }
-        self.last_arrival = arrives_at;
-        if self.chance(self.config.reorder) {
-            arrives_at += self.config.reorder_delay;
-        }
-        let copies = 1 + usize::from(self.chance(self.config.duplicate));
-        let delay = arrives_at.since(now);
-        let mut deliveries = Deliveries::new();
-        for _ in 0..copies {
-            let corrupt = self.chance(self.config.corrupt);
-            let damage = if corrupt { Damage::FlipBit(self.dice.next_u32()) } else { Damage::None };
-            deliveries.push(Delivery { delay, damage });
-        }
-        Fate::Arrives(deliveries)
+        let offer = self.queue.offer(now, frame.bytes, &mut self.dice);
+        self.follow(now, frame.index, offer)
+    }
+
+    fn next_release(&self) -> Option<Instant> {
+        self.queue.next_release()
+    }
+
+    fn release(&mut self, at: Instant, frame: &Passing<'_>) -> Fate {
+        let offer = self.queue.release(at, frame.bytes);
+        self.follow(at, frame.index, offer)
     }
 
     fn ideal_frame_bytes_max(&self) -> Option<usize> {
         self.config.is_ideal().then_some(self.frame_bytes_max)
     }
 }
-
-/// The frames in front of a rate limit, as what they are to it: when each is out, and its size.
-#[derive(Clone, Debug, Default)]
-struct Queue {
-    waiting: VecDeque<(Instant, usize)>,
-    bytes: u64,
-    free_at: Instant,
-    /// What rounding to nanoseconds left over, in nanoseconds / rate, so that a long burst takes exactly its time.
-    remainder: u64,
-}
-
-impl Queue {
-    /// When the last bit of a frame offered now is out; `None` if there is no room for it.
-    fn send(&mut self, config: &LinkConfig, now: Instant, frame_bytes: usize) -> Option<Instant> {
-        let Some(rate) = config.rate_bits_per_s else { return Some(now) };
-        while let Some(&(_, bytes)) = self.waiting.front().filter(|(out_at, _)| *out_at <= now) {
-            self.bytes -= bytes as u64;
-            self.waiting.pop_front();
-        }
-        let frames_full = config.queue_frames_max.is_some_and(|max| self.waiting.len() >= max as usize);
-        let bytes_full = config.queue_bytes_max.is_some_and(|max| self.bytes + frame_bytes as u64 > max);
-        if frames_full || (bytes_full && !self.waiting.is_empty()) {
-            return None;
-        }
-        if self.free_at < now {
-            self.free_at = now;
-            self.remainder = 0;
-        }
-        // At most 64 KiB: 2^19 bits, 2^49 with the nanoseconds; the remainder is below the rate.
-        let work = u128::from(frame_bytes as u64) * 8 * u128::from(NANOS_PER_SEC) + u128::from(self.remainder);
-        self.remainder = (work % u128::from(rate)) as u64;
-        self.free_at += Duration::from_nanos((work / u128::from(rate)) as u64);
-        self.waiting.push_back((self.free_at, frame_bytes));
-        self.bytes += frame_bytes as u64;
-        Some(self.free_at)
-    }
-}
-
-const NANOS_PER_SEC: u64 = 1_000_000_000;

@@ -43,34 +43,33 @@ fn pair(config: &LinkConfig, seed: u64) -> (Network, SimDriver, SimDriver) {
 }
 
 fn any_link() -> impl Strategy<Value = LinkConfig> {
-    let rate = proptest::option::of(1_000_000_u64..1_000_000_000);
+    let step = StepConfig { above_frames: 3, signal: Signal::MarkOrDrop };
+    let discipline = prop_oneof![
+        Just(Discipline::DropTail),
+        Just(Discipline::Step(step)),
+        Just(Discipline::Red(RedConfig { weight: 0.1, ..RedConfig::default() })),
+        Just(Discipline::CoDel(CoDelConfig::default())),
+    ];
+    let rate = proptest::option::of((1_000_000_u64..1_000_000_000, discipline));
     let queue = (proptest::option::of(1_u32..20), proptest::option::of(1_u64..20_000));
     let times = (0_u64..2_000_000, 0_u64..300_000, 1_u64..500_000);
     let chances = (0.0..0.3_f64, 0.0..0.3_f64, 0.0..0.3_f64, 0.0..0.3_f64);
     (rate, queue, times, chances, any::<bool>(), proptest::collection::btree_set(0_u64..100, 0..4)).prop_map(
-        |(
-            rate_bits_per_s,
-            (frames, bytes),
-            (delay, jitter, hold),
-            (loss, duplicate, reorder, corrupt),
-            wild,
-            drops,
-        )| {
-            LinkConfig {
-                rate_bits_per_s,
-                delay: Duration::from_nanos(delay),
-                jitter: Duration::from_nanos(jitter),
-                jitter_reorders: wild,
-                queue_frames_max: frames,
-                queue_bytes_max: bytes,
-                loss,
-                duplicate,
-                reorder,
-                reorder_delay: Duration::from_nanos(hold),
-                corrupt,
-                mtu: 1500,
-                drops: drops.into_iter().collect(),
-            }
+        |(rate, (frames, bytes), (delay, jitter, hold), (loss, duplicate, reorder, corrupt), wild, drops)| LinkConfig {
+            rate_bits_per_s: rate.map(|(rate, _)| rate),
+            discipline: rate.map_or(Discipline::DropTail, |(_, discipline)| discipline),
+            delay: Duration::from_nanos(delay),
+            jitter: Duration::from_nanos(jitter),
+            jitter_reorders: wild,
+            queue_frames_max: frames,
+            queue_bytes_max: bytes,
+            loss,
+            duplicate,
+            reorder,
+            reorder_delay: Duration::from_nanos(hold),
+            corrupt,
+            mtu: 1500,
+            drops: drops.into_iter().collect(),
         },
     )
 }
@@ -100,7 +99,7 @@ proptest! {
         let (arrived, stats, leaked) = play(&config, seed, &traffic);
         prop_assert_eq!(stats.sent, traffic.len() as u64);
         prop_assert_eq!(stats.delivered, arrived.len() as u64);
-        let ended = stats.delivered + stats.lost + stats.queue_drops + stats.too_big + stats.unclaimed;
+        let ended = stats.delivered + stats.lost + stats.queue_drops + stats.discipline_drops + stats.too_big + stats.unclaimed + stats.missed;
         prop_assert_eq!(ended, stats.sent + stats.duplicated);
         prop_assert_eq!(leaked, 0);
         prop_assert_eq!(stats.too_big, traffic.iter().filter(|(bytes, _)| *bytes > 1518).count() as u64);
@@ -308,4 +307,115 @@ fn alarms_stop_the_clock_on_its_way() {
     assert_eq!(net.next_arrival(), Some(Instant::from_nanos(9)));
     net.advance(Instant::from_nanos(3));
     assert_eq!(net.now(), Instant::from_nanos(5));
+}
+
+/// Ten frames, one a millisecond, to a ring of four; the device does something wrong from 1.5 to 7.5 ms.
+fn heard_through(fault: impl Fn(&EndHandle, Instant)) -> (Vec<(u64, u32)>, LinkStats) {
+    let net = Network::new();
+    let receiver = EndConfig { rx_ring_frames: Some(4), ..EndConfig::host(2) };
+    let ideal = || Box::<Ideal>::default();
+    let (mut a, mut b) = net.link(EndConfig::host(1), receiver, ideal(), ideal());
+    let receiver = b.handle();
+    let (us, mut heard) = (|us| Instant::ZERO + Duration::from_micros(us), vec![]);
+    for tag in 0..10 {
+        net.advance(us(u64::from(tag) * 1000));
+        a.tx_burst(&mut vec![frame(&a, tag, 60)]).unwrap();
+        let mut poll = || {
+            let mut burst = vec![];
+            let _ = b.rx_burst(&mut burst, 64);
+            heard.extend(burst.iter().map(|frame| (net.now().as_nanos() / 1000, self::tag(frame))));
+        };
+        poll();
+        if tag == 1 {
+            net.advance(us(1500));
+            fault(&receiver, us(7500));
+            assert!(net.next_arrival().is_none_or(|at| at == us(7500)), "the clock stops where the fault ends");
+        }
+        net.advance(us(u64::from(tag) * 1000 + 500));
+        poll();
+    }
+    let stats = a.handle().sent();
+    assert_eq!(stats.delivered + stats.missed, 10);
+    assert_eq!(a.handle().frames_out() + receiver.frames_out(), 0);
+    (heard, stats)
+}
+
+#[test]
+fn a_stalled_receiver_keeps_a_ring_of_frames() {
+    let (heard, stats) = heard_through(|end, until| end.stall(Half::Receive, until));
+    // 2 to 5 waited, 6 and 7 found the ring full.
+    assert_eq!(heard, [(0, 0), (1000, 1), (7500, 2), (7500, 3), (7500, 4), (7500, 5), (8000, 8), (9000, 9)]);
+    assert_eq!(stats.missed, 2);
+}
+
+#[test]
+fn a_link_that_is_down_loses_what_arrives() {
+    let (heard, stats) = heard_through(EndHandle::take_down);
+    assert_eq!(heard, [(0, 0), (1000, 1), (8000, 8), (9000, 9)]);
+    assert_eq!(stats.missed, 6);
+}
+
+#[test]
+fn a_stalled_sender_does_not_hinder_a_receiver() {
+    let (heard, stats) = heard_through(|end, until| {
+        end.stall(Half::Transmit, until);
+        end.exhaust_pool(until);
+    });
+    assert_eq!((heard.len(), stats.missed), (10, 0));
+}
+
+#[test]
+fn what_arrived_while_nobody_looked_is_lost_if_the_link_was_down_then() {
+    let (net, mut a, mut b) = pair(&LinkConfig::default(), 0);
+    let us = |us| Instant::ZERO + Duration::from_micros(us);
+    b.handle().take_down(us(10));
+    for at in [5, 10, 15] {
+        net.advance(us(at));
+        a.tx_burst(&mut vec![frame(&a, at as u32, 60)]).unwrap();
+    }
+    let mut heard = vec![];
+    b.rx_burst(&mut heard, 64).unwrap();
+    assert_eq!(heard.iter().map(tag).collect::<Vec<_>>(), [15]);
+}
+
+#[test]
+fn a_dry_pool_is_dry_until_then_and_no_slot_is_lost() {
+    let net = Network::new();
+    let end = |n| EndConfig::host(n).with_offloads(ProtocolSet::NONE.with(253));
+    let (mut a, _b) = net.link(end(1), end(2), Box::<Ideal>::default(), Box::<Ideal>::default());
+    let (h, until) = (a.handle(), Instant::ZERO + Duration::from_millis(1));
+    let kept = frame(&a, 0, 60);
+    h.exhaust_pool(until);
+    assert!(a.pool().alloc().is_none() && a.large_pool().unwrap().alloc().is_none());
+    assert_eq!(h.frames_out(), 1);
+    drop(kept);
+    assert_eq!(h.frames_out(), 0);
+    a.tx_room();
+    assert!(a.pool().alloc().is_none(), "what came back is taken, too");
+    net.advance(until);
+    a.rx_burst(&mut vec![], 64).unwrap();
+    assert_eq!((a.pool().in_use(), a.large_pool().unwrap().in_use()), (0, 0));
+
+    h.withhold_slots(a.pool().slots() - 3);
+    let rest: Vec<Frame> = std::iter::from_fn(|| a.pool().alloc()).collect();
+    assert_eq!((rest.len(), h.frames_out()), (3, 3));
+    h.withhold_slots(0);
+    assert_eq!((a.pool().in_use(), h.frames_out()), (3, 3));
+}
+
+#[test]
+fn a_stalled_sender_finds_no_room_until_then() {
+    let (net, mut a, mut b) = pair(&LinkConfig::default(), 0);
+    let until = Instant::ZERO + Duration::from_millis(1);
+    a.handle().stall(Half::Transmit, until);
+    let mut burst = vec![frame(&a, 0, 60)];
+    a.tx_burst(&mut burst).unwrap();
+    assert_eq!((burst.len(), a.tx_room()), (1, 0));
+    b.tx_burst(&mut vec![frame(&b, 1, 60)]).unwrap();
+    let mut heard = vec![];
+    a.rx_burst(&mut heard, 64).unwrap();
+    assert_eq!(heard.len(), 1, "it still hears");
+    net.advance(until);
+    a.tx_burst(&mut burst).unwrap();
+    assert!(burst.is_empty());
 }

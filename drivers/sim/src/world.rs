@@ -1,5 +1,9 @@
-//! The world: everything that lives on a simulated network, and the rule by which time passes there. All nodes take their
+//! The world: everything that lives on a simulated network, and the rule by which time passes there. Nodes take their
 //! turns at one instant until nothing moves; then the clock jumps to the next arrival or deadline. Nothing waits.
+//!
+//! A node for which nothing [has arrived](Node::has_arrivals) is passed over, which saves a large world most of its turns
+//! and changes nothing else. All get their turns at the first instant of a run, because whoever runs the world may have done
+//! something to them, where an [alarm](Network::alarm) goes off, and when [somebody asks](Network::wake_all).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,6 +22,12 @@ pub trait Node {
 
     /// When it wants a turn even if nothing comes. An instant in the past means at once.
     fn next_deadline(&self) -> Option<Instant>;
+
+    /// Whether something has arrived for it. A node that says no is passed over until its deadline, for which it is asked
+    /// after its turns only. One that cannot tell says yes, as by default, and gets a turn whenever anybody does.
+    fn has_arrivals(&self) -> bool {
+        true
+    }
 }
 
 /// A network and its nodes. Cloning clones the handle.
@@ -26,12 +36,59 @@ pub struct World(pub(crate) Rc<Inner>);
 
 pub(crate) struct Inner {
     network: Network,
-    nodes: RefCell<Vec<Box<dyn Node>>>,
+    nodes: RefCell<Vec<Place>>,
+    /// All get their turns at the present instant.
+    takes_all: Cell<bool>,
     /// Turns at the present instant, and those of them, the last, in which nothing happened.
     turns_here: Cell<u32>,
     idle_here: Cell<u32>,
     turns: Cell<u64>,
     forced: Cell<u64>,
+}
+
+/// A node, when it had its last turn, and its deadline after that; never, if it has none.
+struct Place {
+    node: Box<dyn Node>,
+    turned_at: Option<Instant>,
+    deadline: Instant,
+    /// It can tell whether something has arrived: it did so once.
+    tells: bool,
+}
+
+impl Place {
+    fn turn(&mut self, now: Instant) -> bool {
+        let moved = self.node.turn(now);
+        self.turned_at = Some(now);
+        self.deadline = self.deadline_now();
+        moved
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        if self.deadline <= now {
+            return true;
+        }
+        let has_arrivals = self.node.has_arrivals();
+        self.tells |= !has_arrivals;
+        has_arrivals
+    }
+
+    /// Its deadline, after a round in which nothing happened. One that cannot tell is asked again: another node may have
+    /// done something to it since its turn.
+    fn deadline_after_all(&self) -> Instant {
+        if !self.tells {
+            return self.deadline_now();
+        }
+        debug_assert_eq!(
+            self.deadline,
+            self.deadline_now(),
+            "something was done to a node from outside of its turn: `Network::wake_all` must be told"
+        );
+        self.deadline
+    }
+
+    fn deadline_now(&self) -> Instant {
+        self.node.next_deadline().unwrap_or(Instant::NEVER)
+    }
 }
 
 /// What a step of the world came to.
@@ -75,6 +132,7 @@ impl World {
         Self(Rc::new(Inner {
             network,
             nodes: RefCell::default(),
+            takes_all: Cell::new(true),
             turns_here: Cell::new(0),
             idle_here: Cell::new(0),
             turns: Cell::new(0),
@@ -87,7 +145,13 @@ impl World {
     /// # Panics
     /// If called from within a node's turn.
     pub fn add(&self, node: impl Node + 'static) {
-        self.0.nodes.borrow_mut().push(Box::new(node));
+        self.0.nodes.borrow_mut().push(Place {
+            node: Box::new(node),
+            turned_at: None,
+            deadline: Instant::ZERO,
+            tells: false,
+        });
+        self.0.takes_all.set(true);
     }
 
     /// The network.
@@ -117,6 +181,7 @@ impl World {
 
     /// One turn of every node; if nothing happened in any, the clock goes on.
     pub fn step(&self) -> Step {
+        self.0.takes_all.set(true);
         self.step_to(Instant::NEVER)
     }
 
@@ -127,6 +192,7 @@ impl World {
     pub fn run_until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
         let ends_at = self.now() + limit;
         let mut end = None;
+        self.0.takes_all.set(true);
         while !done() {
             if let Some(error) = end {
                 return Err(error);
@@ -137,6 +203,9 @@ impl World {
                 Step::Quiet => Some(RunError::Quiet { now: self.now() }),
                 Step::Nested => Some(RunError::Nested),
             };
+        }
+        if let Ok(mut nodes) = self.0.nodes.try_borrow_mut() {
+            show_the_time(&mut nodes, self.now());
         }
         Ok(())
     }
@@ -161,9 +230,14 @@ impl World {
         let inner = &*self.0;
         let Ok(mut nodes) = inner.nodes.try_borrow_mut() else { return Step::Nested };
         let now = self.now();
-        let mut moved = false;
-        for node in nodes.iter_mut() {
-            moved |= node.turn(now);
+        if inner.network.takes_all() {
+            inner.takes_all.set(true);
+        }
+        let (takes_all, mut moved) = (inner.takes_all.get(), false);
+        for place in nodes.iter_mut() {
+            if takes_all || place.is_due(now) {
+                moved |= place.turn(now);
+            }
         }
         bump(&inner.turns);
         let turns_here = inner.turns_here.get() + 1;
@@ -172,10 +246,13 @@ impl World {
             inner.idle_here.set(0);
             return Step::Moved;
         }
-        let deadline = nodes.iter().filter_map(|node| node.next_deadline()).min();
+        let deadline = nodes.iter().map(Place::deadline_after_all).min().filter(|at| *at != Instant::NEVER);
         let next = match inner.network.next_arrival().into_iter().chain(deadline).min() {
             Some(next) if next > now && !moved => next,
-            None if !moved => return Step::Quiet,
+            None if !moved => {
+                show_the_time(&mut nodes, now);
+                return Step::Quiet;
+            }
             Some(_) if !moved && inner.idle_here.get() < IDLE_TURNS_MAX => {
                 // Something is due: a timer that was served just now may want another turn.
                 inner.idle_here.set(inner.idle_here.get() + 1);
@@ -188,8 +265,22 @@ impl World {
         };
         inner.turns_here.set(0);
         inner.idle_here.set(0);
+        if next >= ends_at {
+            show_the_time(&mut nodes, now);
+        }
+        inner.takes_all.set(false);
         inner.network.advance(next.min(ends_at));
         Step::Advanced
+    }
+}
+
+/// Gives a turn to those that were passed over at this instant, where the world is left to whoever runs it: the time of a
+/// host is that of its last turn. They are not due, so it does nothing else.
+fn show_the_time(nodes: &mut [Place], now: Instant) {
+    for place in nodes.iter_mut().filter(|place| place.turned_at != Some(now)) {
+        if !place.is_due(now) {
+            place.turn(now);
+        }
     }
 }
 
@@ -302,6 +393,50 @@ mod tests {
         world.run_until(Duration::from_millis(1), || world.now() > Instant::ZERO).unwrap();
         assert_eq!((world.now().as_nanos(), world.forced_advances()), (1000, 1));
         assert!(heard.borrow().len() >= TURNS_AN_INSTANT_MAX as usize);
+    }
+
+    /// Waits for nothing but its deadline, which somebody else sets.
+    #[cfg(debug_assertions)]
+    struct Sleeper(Rc<Cell<Option<Instant>>>);
+
+    #[cfg(debug_assertions)]
+    impl Node for Sleeper {
+        fn turn(&mut self, now: Instant) -> bool {
+            self.0.set(self.0.get().filter(|at| *at > now));
+            false
+        }
+
+        fn next_deadline(&self) -> Option<Instant> {
+            self.0.get()
+        }
+
+        fn has_arrivals(&self) -> bool {
+            false
+        }
+    }
+
+    /// A deadline that changes behind the world's back would be missed. Where tests run, that is noticed.
+    #[cfg(debug_assertions)]
+    #[test]
+    fn what_is_done_to_a_node_within_a_run_must_be_told() {
+        let ms = Duration::from_millis;
+        let run = |tells: bool| {
+            let (world, heard) = ping_pong(ms(1), [Some(ms(10)), None], 10);
+            let deadline = Rc::new(Cell::new(None));
+            world.add(Sleeper(deadline.clone()));
+            let done = || {
+                if heard.borrow().len() == 3 && deadline.get().is_none() {
+                    deadline.set(Some(world.now() + ms(1)));
+                    if tells {
+                        world.network().wake_all();
+                    }
+                }
+                heard.borrow().len() == 8
+            };
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run_until(ms(1000), done)))
+        };
+        assert_eq!(run(true).unwrap(), Ok(()));
+        assert!(run(false).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::demux::Place;
 use super::remnant::RemnantSlot;
 use super::{FlowId, PortId};
 use crate::addr::Endpoint;
-use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
+use crate::net::{Claim, DropReason, Net, Packet, PathId, Unreachable};
 use crate::socket::FlowIo;
 use crate::time::Instant;
 use crate::transport::run::{Item, NO_ITEM};
@@ -304,6 +304,11 @@ impl<T: Transport> Core<T> {
         packet: &Packet,
         predecessor: Option<u32>,
     ) -> Judged {
+        if self.claim == Claim::Udp && packet.src.port == 0 {
+            // RFC 768: whoever sends from port 0 wants no answer, and a flow is one.
+            self.count(lane, DropReason("engine: from port 0, where nobody can be answered"));
+            return Judged::Done;
+        }
         let Self { transport, local, ports, remnants, limits, .. } = self;
         local.remnant_room = remnants.len() < limits.remnants_max;
         let port = ports.find(Endpoint::new(packet.dst.ip, port));

@@ -40,12 +40,15 @@ impl Answers {
     }
 
     /// Sends what is owed, as far as the device takes it: the body of `poll_lane_tx` for datagrams inside UDP.
-    pub fn poll_tx(&mut self, out: &mut TxBatch<'_>) -> TxStatus {
+    pub fn poll_tx<T: Transport>(&mut self, cx: &mut LaneCx<'_, T>, out: &mut TxBatch<'_>) -> TxStatus {
         while let Some(Answer { between, datagram }) = self.owed.front() {
             let path = out.path(Some(between.local().ip), between.remote().ip);
-            let sent = path.map(|path| out.segments(path, &between.udp_info(), datagram, &[], 1, |_, _| ()));
+            let sent = path.as_ref().map(|path| out.segments(*path, &between.udp_info(), datagram, &[], 1, |_, _| ()));
             if let Ok(Err(TxStop::Full | TxStop::NoMemory)) = sent {
                 return TxStatus::More;
+            }
+            if path.is_err() {
+                cx.count(NO_WAY);
             }
             self.owed.pop_front();
         }
@@ -66,8 +69,9 @@ impl Answers {
 pub const ANSWER_BYTES_MAX: usize = 128;
 /// Answers owed at a time, by one transport on one lane.
 pub const ANSWERS_MAX: usize = 1024;
-const TOO_MANY: DropReason = DropReason("too many answers owed to strangers");
-const TOO_LONG: DropReason = DropReason("an answer to a stranger that is too long");
+const NO_WAY: DropReason = DropReason("answers: no way back to a stranger");
+const TOO_MANY: DropReason = DropReason("answers: too many owed to strangers");
+const TOO_LONG: DropReason = DropReason("answers: too long for a stranger");
 
 #[cfg(test)]
 mod tests {

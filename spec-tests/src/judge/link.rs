@@ -2,6 +2,7 @@
 //! packet and its fate.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use burstlane::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub(super) struct FaultyLink {
     faults: Vec<Fault>,
     /// The next packet's number.
     number: u32,
+    /// Packets in a queue that has not decided yet: their numbers, and when they were sent.
+    waiting: VecDeque<(Option<u32>, Instant)>,
     witness: Rc<RefCell<Witness>>,
 }
 
@@ -40,24 +43,52 @@ impl FaultyLink {
             | Fault::Flood { .. } => false,
         };
         let faults = faults.iter().filter(concerns).copied().collect();
-        Box::new(Self { from, inner, faults, number: 0, witness: Rc::clone(witness) })
+        Box::new(Self { from, inner, faults, number: 0, waiting: VecDeque::new(), witness: Rc::clone(witness) })
     }
 }
 
 impl LinkModel for FaultyLink {
     fn transit(&mut self, now: Instant, frame: &Passing<'_>) -> Fate {
-        let mut fate = self.inner.transit(now, frame);
-        let mut witness = self.witness.borrow_mut();
-        if is_neighbour_traffic(frame.bytes) {
-            witness.on_packet(self.from, None, now, frame.bytes, &fate, None);
+        let fate = self.inner.transit(now, frame);
+        let number = (!is_neighbour_traffic(frame.bytes)).then(|| {
+            self.number += 1;
+            self.number - 1
+        });
+        if fate == Fate::Waits {
+            self.waiting.push_back((number, now));
             return fate;
         }
-        let number = self.number;
-        self.number += 1;
+        self.decide(number, now, Duration::ZERO, frame, fate)
+    }
+
+    fn next_release(&self) -> Option<Instant> {
+        self.inner.next_release()
+    }
+
+    fn release(&mut self, at: Instant, frame: &Passing<'_>) -> Fate {
+        let (number, sent_at) = self.waiting.pop_front().unwrap_or((None, at));
+        let fate = self.inner.release(at, frame);
+        self.decide(number, sent_at, at.since(sent_at), frame, fate)
+    }
+}
+
+impl FaultyLink {
+    /// What becomes of a packet that was sent at `sent_at` and has `waited` since: its fate, which counts from now, and what
+    /// strikes it.
+    fn decide(
+        &mut self,
+        number: Option<u32>,
+        sent_at: Instant,
+        waited: Duration,
+        frame: &Passing<'_>,
+        mut fate: Fate,
+    ) -> Fate {
+        let mut witness = self.witness.borrow_mut();
+        let now = sent_at + waited;
         let mut struck = None;
-        for fault in &self.faults {
+        for fault in self.faults.iter().filter(|_| number.is_some()) {
             match *fault {
-                Fault::Packet { number: whose, mishap, .. } if whose == number => {
+                Fault::Packet { number: whose, mishap, .. } if number == Some(whose) => {
                     if let Mishap::Tamper { at, value } = mishap {
                         witness.tampered.push((self.from, arrival(now, &fate), tamper(frame.bytes, at, value)));
                     }
@@ -77,7 +108,7 @@ impl LinkModel for FaultyLink {
                 _ => {}
             }
         }
-        witness.on_packet(self.from, Some(number), now, frame.bytes, &fate, struck);
+        witness.on_packet(self.from, number, (sent_at, waited), frame.bytes, &fate, struck);
         fate
     }
 }
@@ -111,7 +142,7 @@ fn strike(fate: &mut Fate, mishap: Mishap, frame_bytes: usize) {
 fn arrival(now: Instant, fate: &Fate) -> Instant {
     match fate {
         Fate::Arrives(deliveries) => now + deliveries.first().map_or(Duration::ZERO, |delivery| delivery.delay),
-        Fate::Lost | Fate::QueueFull | Fate::TooBig => now,
+        Fate::Lost | Fate::QueueFull | Fate::Dropped | Fate::TooBig | Fate::Waits => now,
     }
 }
 

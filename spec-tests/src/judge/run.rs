@@ -23,7 +23,7 @@ use crate::face::{Channel, Face, Handle};
 use crate::hosts::{Hosts, HostsConfig, PORT};
 use crate::link::SparingLink;
 use crate::recording::Recording;
-use crate::scenario::{Device, FlowPlan, Scenario, Side};
+use crate::scenario::{Device, Fault, FlowPlan, Scenario, Side};
 use crate::subject::{Opening, Promises, Subject};
 
 /// How closely to look.
@@ -352,9 +352,23 @@ impl<'a> Stage<'a> {
     }
 
     fn state(&self) -> String {
-        let reports: Vec<_> =
-            self.reports.iter().map(|sides| sides.each_ref().map(|report| *report.borrow())).collect();
-        format!("{reports:?}\n  {}", self.hosts.state())
+        let ends = self.reports.iter().enumerate().flat_map(|(flow, reports)| {
+            let ends = Side::BOTH.into_iter().zip(reports);
+            ends.map(move |(side, report)| format!("flow {flow}, {side}: {}", report.borrow()))
+        });
+        ends.chain(self.remains()).collect::<Vec<_>>().join("\n  ")
+    }
+
+    /// What each host still holds.
+    fn remains(&self) -> impl Iterator<Item = String> {
+        Side::BOTH.into_iter().zip(&self.hosts.members).map(|(side, member)| {
+            let mut lane = member.host.lane();
+            let (flows, remnants, bytes) = (lane.flows(), lane.remnants(), lane.buffer_bytes());
+            let (out, drops) = (member.end.frames_out(), [lane.drops().clone(), lane.net().counters().clone()]);
+            format!(
+                "{side}: {flows} flows, {remnants} remnants, {bytes} buffer bytes, {out} frames out, dropped {drops:?}"
+            )
+        })
     }
 
     /// Ends the applications, lets everything run out, and checks that nothing is left.
@@ -422,19 +436,19 @@ impl<'a> Stage<'a> {
             if went_well && self.scenario.ends_in_order() { Duration::ZERO } else { self.promises.gives_up_within };
         let limit = self.promises.lingers_at_most + gives_up_within;
         if world.run_until(limit, is_over).is_err() && !is_over() {
-            return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.hosts.state()));
+            return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.state()));
         }
         // What is still on the wire arrives, and fragments whose rest was lost are given up (RFC 8200 4.5: after 60 s).
         let _ = world.run_for(Duration::from_secs(90));
         if world.forced_advances() > 0 {
-            return found(Law::NoSpin, format!("a host asked for turns without end: {}", self.hosts.state()));
+            return found(Law::NoSpin, format!("a host asked for turns without end: {}", self.state()));
         }
         let is_clean = world.network().in_flight() == 0
             && self.hosts.members.iter().all(|member| {
                 let lane = member.host.lane();
                 lane.buffer_bytes() == 0 && lane.flows() == 0 && member.end.frames_out() == 0
             });
-        if is_clean { None } else { found(Law::Cleanliness, format!("something is left: {}", self.hosts.state())) }
+        if is_clean { None } else { found(Law::Cleanliness, format!("something is left: {}", self.state())) }
     }
 }
 
@@ -452,7 +466,19 @@ fn hosts_config(scenario: &Scenario) -> HostsConfig {
         end.with_mtu(scenario.link.mtu)
     };
     let late = (scenario.device == Device::Late).then(LateConfig::default);
-    HostsConfig { ends: [end(1), end(2)], late: [late, late], is_v6: scenario.is_v6, ..base.with_link(&scenario.link) }
+    let ppm = |side: Side| {
+        scenario.faults.iter().find_map(|fault| match fault {
+            Fault::Clock { side: whose, parts_per_million } if *whose == side => Some(*parts_per_million),
+            _ => None,
+        })
+    };
+    HostsConfig {
+        clock_ppm: Side::BOTH.map(|side| ppm(side).unwrap_or(0)),
+        ends: [end(1), end(2)],
+        late: [late, late],
+        is_v6: scenario.is_v6,
+        ..base.with_link(&scenario.link)
+    }
 }
 
 /// The left side's port of flow 0; the next flows have the next ones.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use burstlane::observe::{Direction, Event, FlowRef, FrameTap, Observer};
-use burstlane::time::Instant;
+use burstlane::time::{Duration, Instant};
 use burstlane_sim::Fate;
 
 use super::laws::{Broken, Law};
@@ -125,16 +125,17 @@ impl Witness {
         self.troubled_at = self.troubled_at.max(until);
     }
 
-    /// A packet left `from` and meets its fate.
+    /// A packet left `from`, waited in a queue, and now meets its fate.
     pub(super) fn on_packet(
         &mut self,
         from: Side,
         number: Option<u32>,
-        now: Instant,
+        (sent_at, waited): (Instant, Duration),
         bytes: &[u8],
         fate: &Fate,
         struck: Option<String>,
     ) {
+        let now = sent_at + waited;
         let deliveries = if let Fate::Arrives(deliveries) = fate { deliveries.as_slice() } else { &[] };
         let arrivals = deliveries.iter().map(|delivery| (now + delivery.delay, delivery.damage));
         let last = arrivals.clone().map(|(at, _)| at).max();
@@ -152,14 +153,15 @@ impl Witness {
             }
         }
         let trouble = struck.or_else(|| match fate {
-            Fate::Arrives(_) => None,
+            Fate::Arrives(_) | Fate::Waits => None,
             Fate::Lost => Some("lost".to_owned()),
+            Fate::Dropped => Some("dropped by the queue's rule".to_owned()),
             Fate::QueueFull => Some("the queue was full".to_owned()),
             Fate::TooBig => Some("too large".to_owned()),
         });
         let arrivals: Vec<_> = arrivals.collect();
         self.record(|recording| {
-            let (bytes, sent_at) = (bytes.to_vec(), now);
+            let bytes = bytes.to_vec();
             recording.packets.push(PacketRecord { number, from, sent_at, bytes, arrivals, trouble });
         });
     }

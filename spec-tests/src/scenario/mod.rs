@@ -13,7 +13,7 @@ pub use fault::{Fault, Mishap, Side, Span, Trouble};
 pub use plan::{FlowPlan, Op, Reader, SidePlan};
 
 use burstlane::time::{Duration, Instant};
-use burstlane_sim::LinkConfig;
+use burstlane_sim::{Discipline, LinkConfig};
 
 use crate::subject::Promises;
 
@@ -147,5 +147,6 @@ impl Scenario {
             && link.jitter.is_zero()
             && link.queue_frames_max.is_none()
             && link.queue_bytes_max.is_none()
+            && link.discipline == Discipline::DropTail
     }
 }

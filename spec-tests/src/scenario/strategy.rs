@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use burstlane_sim::{CoDelConfig, Discipline, LinkConfig, RedConfig, Signal, StepConfig};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -69,12 +70,12 @@ fn bottleneck(transport: &'static str, promises: &Promises) -> impl Strategy<Val
             let delay = Duration::from_millis(delay_ms);
             // A queue as deep as the path is long (RFC 6298's senders fill it), of 20 packets at least.
             let queue = (rate * 2 * delay_ms / 1000 / 8 / 1500).max(20) as u32;
-            let link = burstlane_sim::LinkConfig {
+            let link = LinkConfig {
                 delay,
                 rate_bits_per_s: Some(rate),
                 queue_frames_max: Some(queue),
                 mtu: 1500,
-                ..burstlane_sim::LinkConfig::default()
+                ..LinkConfig::default()
             };
             // A second or two for each of them alone.
             let pieces = rate / 8 * 3 / (2 * u64::from(bytes));
@@ -112,19 +113,33 @@ fn device(focus: Focus) -> BoxedStrategy<Device> {
     }
 }
 
-fn link(focus: Focus) -> impl Strategy<Value = burstlane_sim::LinkConfig> {
+fn link(focus: Focus) -> impl Strategy<Value = LinkConfig> {
     let mtu = if focus == Focus::Anything {
         prop_oneof![4 => Just(1500_u32), 1 => Just(1280), 1 => Just(9000)].boxed()
     } else {
         Just(1500).boxed()
     };
-    let rate = prop_oneof![3 => Just(None), 1 => (1_u64..100).prop_map(|mbit| Some(mbit * 1_000_000))];
-    (1_u64..40, rate, mtu).prop_map(|(delay_ms, rate_bits_per_s, mtu)| burstlane_sim::LinkConfig {
-        delay: Duration::from_millis(delay_ms),
-        rate_bits_per_s,
-        mtu,
-        ..burstlane_sim::LinkConfig::default()
+    (1_u64..40, proptest::option::weighted(0.25, bottleneck_queue()), mtu).prop_map(|(delay_ms, narrow, mtu)| {
+        let link = LinkConfig { delay: Duration::from_millis(delay_ms), mtu, ..LinkConfig::default() };
+        match narrow {
+            None => link,
+            Some((rate, queue_frames_max, discipline)) => {
+                LinkConfig { rate_bits_per_s: Some(rate), queue_frames_max, discipline, ..link }
+            }
+        }
     })
+}
+
+/// Bits a second, and what the queue before them does.
+fn bottleneck_queue() -> impl Strategy<Value = (u64, Option<u32>, Discipline)> {
+    let discipline = prop_oneof![
+        3 => Just(Discipline::DropTail),
+        1 => Just(Discipline::CoDel(CoDelConfig::default())),
+        1 => Just(Discipline::Red(RedConfig::default())),
+        1 => Just(Discipline::Step(StepConfig { above_frames: 20, signal: Signal::MarkOrDrop })),
+    ];
+    let queue = prop_oneof![2 => Just(None), 1 => (20_u32..200).prop_map(Some)];
+    ((1_u64..100).prop_map(|mbit| mbit * 1_000_000), queue, discipline)
 }
 
 fn flow(promises: &Promises, focus: Focus) -> impl Strategy<Value = FlowPlan> + use<> {
@@ -180,9 +195,11 @@ fn reader(focus: Focus) -> BoxedStrategy<Reader> {
 
 fn faults(promises: &Promises, focus: Focus) -> BoxedStrategy<Vec<Fault>> {
     match focus {
-        Focus::Anything => {
-            vec(prop_oneof![8 => packet(any_mishap()), 1 => partition(3_000), 1 => device_trouble()], 0..=10).boxed()
-        }
+        Focus::Anything => vec(
+            prop_oneof![8 => packet(any_mishap()), 1 => partition(3_000), 1 => device_trouble(), 1 => clock()],
+            0..=10,
+        )
+        .boxed(),
         Focus::Loss => vec(packet(any_mishap()), 0..=24).boxed(),
         Focus::Partitions => {
             let most_ms = (promises.gives_up_within.as_millis() / 8).min(60_000) as u32;
@@ -235,6 +252,11 @@ fn device_trouble() -> impl Strategy<Value = Fault> {
         let trouble = if starves { Trouble::Starve(side) } else { Trouble::Stall(side) };
         Fault::Spell { span, trouble }
     })
+}
+
+/// A quartz is wrong by some 100 ppm; a virtual machine's clock by more.
+fn clock() -> impl Strategy<Value = Fault> {
+    (any_side(), -20_000_i32..20_000).prop_map(|(side, parts_per_million)| Fault::Clock { side, parts_per_million })
 }
 
 fn forged() -> impl Strategy<Value = Fault> {

@@ -177,8 +177,8 @@ impl Transport for Rudp {
         conn.poll_tx(cx, io, class, out)
     }
 
-    fn poll_lane_tx(&mut self, _: &mut LaneCx<'_, Self>, out: &mut TxBatch<'_>) -> TxStatus {
-        self.answers.poll_tx(out)
+    fn poll_lane_tx(&mut self, cx: &mut LaneCx<'_, Self>, out: &mut TxBatch<'_>) -> TxStatus {
+        self.answers.poll_tx(cx, out)
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {

@@ -108,13 +108,12 @@ impl Answer {
                 let flags = wire::RST | if ack.is_some() { wire::ACK } else { 0 };
                 HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0)
             }
-            AnswerKind::SynAck(half) => {
+            AnswerKind::SynAck(half) | AnswerKind::Cookie(half) => {
                 let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
-                half.syn_ack(&self.tuple, config, mss, timestamp(now, ts_offset))
-            }
-            AnswerKind::Cookie(half) => {
-                let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
-                half.syn_ack(&self.tuple, config, mss, cookie::stamp(timestamp(now, ts_offset), &half.offers))
+                let clock = timestamp(now, ts_offset);
+                let is_cookie = matches!(self.kind, AnswerKind::Cookie(_));
+                let value = if is_cookie { cookie::stamp(clock, &half.offers) } else { clock };
+                half.syn_ack(&self.tuple, config, mss, value)
             }
             AnswerKind::Challenge(half) => {
                 let window = syn_window(config) >> half.receive_scale(config);

@@ -114,6 +114,8 @@ impl Cookies {
 
 impl Tcp {
     /// Answers a SYN without remembering it.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn answer_by_cookie(
         &mut self,
         cx: &mut LaneCx<'_, Self>,
@@ -125,6 +127,8 @@ impl Tcp {
     }
 
     /// An ACK for LISTEN: the third segment of a handshake of which nothing was remembered, or none of ours (RFC 9293 3.10.7.2).
+    #[cold]
+    #[inline(never)]
     pub(crate) fn on_ack_in_listen(
         &mut self,
         cx: &mut LaneCx<'_, Self>,

@@ -176,6 +176,7 @@ impl Tcp {
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
+            half.note_timestamp(header);
             if planted!(self.config, RepeatedSynGetsAnotherIsn) {
                 half.iss = self.shared.isn(cx.now, &key);
             }
@@ -243,6 +244,7 @@ impl Tcp {
     }
 
     /// The connection that a half-open one becomes, still in SYN-RECEIVED; nothing is known of the round trip.
+    #[inline(always)] // A connection is large to hand over.
     pub(crate) fn passive_conn(&mut self, cx: &LaneCx<'_, Self>, half: &HalfOpen) -> Option<(Conn, StreamIo)> {
         let peer_mss = half.offers.mss.unwrap_or(MSS_MIN);
         let mut conn = self.new_conn(cx.now, State::SynReceived, half.iss, peer_mss)?;
@@ -315,8 +317,6 @@ impl Tcp {
         let offers = self.common_offers(header, is_v4);
         let ts_recent = header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value);
         let again = self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts > 0);
-        // A SYN-ACK may echo the first of our SYNs: what it tells is our own back-off.
-        let asked_at = self.cold.get_at(conn.cold).map_or(cx.now, |cold| cold.timeout_at);
         self.take_offers(conn, &offers, ts_recent, header.seq, header.window);
         self.start_congestion(conn, again);
         if again {
@@ -326,8 +326,11 @@ impl Tcp {
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
         if acknowledged {
             let acked = conn.ledger.on_cumulative(conn.snd_nxt(), cx.now);
-            let echoed = || self.echoed_rtt(cx.now, header.timestamps).filter(|rtt| *rtt <= cx.now.since(asked_at));
-            if let Some(rtt) = acked.rtt_sample.or_else(echoed) {
+            // After a timeout an echo of what was sent before it tells of our own back-off.
+            let timeout_at = self.cold.get_at(conn.cold).map_or(cx.now, |cold| cold.timeout_at);
+            let echoed = self.echoed_rtt(cx.now, header.timestamps);
+            let echoed = echoed.filter(|rtt| !again || *rtt <= cx.now.since(timeout_at));
+            if let Some(rtt) = acked.rtt_sample.or(echoed) {
                 conn.rtt.on_sample(cx.now, rtt);
             }
             self.enter_established(cx, conn, io);

@@ -65,12 +65,12 @@ impl Tcp {
         // Eighth, FIN.
         if header.control == Control::Fin {
             self.take_fin(cx, conn, io, seq + u64::from(header.payload_bytes));
-        } else if conn.has(Flag::FinEarly) {
-            let at = self.cold.get_at(conn.cold).map_or(0, |cold| cold.fin_at);
+        } else if conn.has(Flag::FinEarly)
+            && let Some(at) = self.cold.get_at(conn.cold).map(|cold| cold.fin_at)
+            && at == conn.rcv_nxt
+        {
             // As long as the gap is there, nothing is to be said of it again: two such ends would never stop.
-            if at == conn.rcv_nxt {
-                self.take_fin(cx, conn, io, at);
-            }
+            self.take_fin(cx, conn, io, at);
         }
     }
 
@@ -309,12 +309,8 @@ impl Tcp {
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
         let again = planted!(self.config, DeliversTwice) && seq < end && end == conn.rcv_nxt;
         let start = if again { seq } else { seq.max(conn.rcv_nxt) };
-        let repeated = seq..end.min(conn.rcv_nxt);
-        let repeated =
-            if repeated.is_empty() { conn.reassembly.first_held(cx.mem, &(start..end)) } else { Some(repeated) };
-        if let Some(repeated) = repeated {
-            self.note_duplicate(conn, repeated);
-            conn.ack_now(cx);
+        if seq < conn.rcv_nxt || !conn.reassembly.is_empty() {
+            self.find_duplicate(cx, conn, seq..end);
         }
         if start >= end {
             if planted!(self.config, AcksProbeWithoutRoom) && seq == conn.rcv_nxt {
@@ -366,6 +362,8 @@ impl Tcp {
             return conn.ack_now(cx);
         }
         conn.unset(Flag::FinEarly);
+        // Nothing stands behind a FIN, whatever came early for there.
+        conn.reassembly.clear(cx.mem);
         conn.rcv_nxt += u64::from(!planted!(self.config, FinTakesNoNumber));
         conn.rcv_adv = conn.rcv_adv.max(conn.rcv_nxt);
         conn.ack_now(cx);

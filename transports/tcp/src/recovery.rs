@@ -134,15 +134,35 @@ impl Tcp {
     /// Bytes of the peer's stream, by number, that came into the connection.
     #[inline]
     pub(crate) fn tell_received(&self, cx: &mut Context<'_, Self>, conn: &Conn, range: Range<u64>) {
-        cx.observe_flow(|flow| {
-            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
-            let (offset, bytes) = (range.start.saturating_sub(first), (range.end - range.start) as usize);
-            Event::SegmentReceived { flow, offset, bytes }
-        });
+        if cx.is_observed() {
+            self.tell_observers(cx, conn, range);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_observers(&self, cx: &mut Context<'_, Self>, conn: &Conn, range: Range<u64>) {
+        let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
+        let (offset, bytes) = (range.start.saturating_sub(first), (range.end - range.start) as usize);
+        cx.observe_flow(|flow| Event::SegmentReceived { flow, offset, bytes });
+    }
+
+    /// Looks for the first part of an arrival that had come before, in order or beyond the gap.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn find_duplicate(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, range: Range<u64>) {
+        let in_order = range.start..range.end.min(conn.rcv_nxt);
+        let repeated = if in_order.is_empty() { conn.reassembly.first_held(cx.mem, &range) } else { Some(in_order) };
+        if let Some(repeated) = repeated {
+            self.note_duplicate(conn, repeated);
+            conn.ack_now(cx);
+        }
     }
 
     /// These bytes had come before: the next acknowledgement says so, once (RFC 2883 4). Of several duplicates in a turn the
     /// last is told, together with those that it continues.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn note_duplicate(&mut self, conn: &mut Conn, range: Range<u64>) {
         if range.is_empty() || !conn.has(Flag::Sack) {
             return;
@@ -166,6 +186,8 @@ impl Tcp {
 
     /// The SACK blocks to report: a duplicate, then what is held, the most recent first, as many as the header has room for
     /// (RFC 2018 4, RFC 2883 4).
+    #[cold]
+    #[inline(never)]
     pub(crate) fn sack_blocks(&self, cx: &Context<'_, Self>, conn: &Conn) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         // With timestamps there is room for three.

@@ -35,6 +35,15 @@ pub struct HalfOpen {
 }
 
 impl HalfOpen {
+    /// The SYN came again: the peer's timestamp is that of the later one (RFC 7323 4.3), so that its echo is a round trip.
+    pub(crate) fn note_timestamp(&mut self, header: &Header) {
+        if let (Some(recent), Some(Timestamps { value, .. })) = (&mut self.ts_recent, header.timestamps)
+            && SeqNum(value).after(SeqNum(*recent))
+        {
+            *recent = value;
+        }
+    }
+
     /// Whether a segment keeps to what the SYNs agreed on (RFC 7323 3.2), and is not of an earlier connection (5.3 R1).
     pub(crate) fn agrees_on_timestamps(&self, header: &Header) -> bool {
         match (self.ts_recent, header.timestamps) {

@@ -71,6 +71,9 @@ impl Header {
             push: flags & PSH != 0,
         };
         let ports = Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) };
+        if ports.source == 0 || ports.destination == 0 {
+            return Err(PORT_ZERO); // reserved (RFC 6335 6): nobody is there to be answered
+        }
         // The usual header is made of what is in registers: nothing of it may have to come by way of memory.
         match options::timestamps_only(option_bytes).filter(|_| control != Control::Syn) {
             Some(timestamps) => Ok((header(Some(timestamps), Options::None), header_bytes, ports)),
@@ -224,6 +227,7 @@ pub const HEADER_BYTES_MAX: usize = 60;
 pub const CHECKSUM_FIELD: u16 = 16;
 
 const TOO_SHORT: DropReason = DropReason("tcp: shorter than a header");
+const PORT_ZERO: DropReason = DropReason("tcp: port 0");
 const BAD_OFFSET: DropReason = DropReason("tcp: data offset");
 const BAD_FLAGS: DropReason = DropReason("tcp: SYN with FIN or RST");
 

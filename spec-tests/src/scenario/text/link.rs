@@ -6,6 +6,7 @@ use std::time::Duration;
 use burstlane_sim::LinkConfig;
 
 use super::ScenarioError;
+use super::discipline;
 use super::units::{
     DURATION, PROBABILITY, RATE, duration, print_duration, print_probability, print_rate, probability, rate,
 };
@@ -28,6 +29,7 @@ pub(super) fn print(f: &mut fmt::Formatter<'_>, link: &LinkConfig, left_out: &Li
         corrupt,
         mtu,
         drops,
+        discipline,
     } = link;
     write!(f, "link delay {}", print_duration(*delay))?;
     if let Some(rate) = rate_bits_per_s {
@@ -39,6 +41,7 @@ pub(super) fn print(f: &mut fmt::Formatter<'_>, link: &LinkConfig, left_out: &Li
     if let Some(bytes) = queue_bytes_max {
         write!(f, " queue-bytes {bytes}")?;
     }
+    discipline::print(f, discipline)?;
     write!(f, " mtu {mtu}")?;
     for (name, value, usual) in
         [("jitter", jitter, left_out.jitter), ("reorder-delay", reorder_delay, left_out.reorder_delay)]
@@ -73,6 +76,11 @@ pub(super) fn parse(
     said: &mut Vec<&'static str>,
 ) -> Result<(), ScenarioError> {
     while let Some(word) = words.next() {
+        if let Some(other) = said.iter().find(|said| DISCIPLINES.contains(said))
+            && DISCIPLINES.contains(&word.text)
+        {
+            return Err(words.unexpected(Some(word), &format!("one rule for the queue, which is '{other}'")));
+        }
         let Some(name) = FIELDS.into_iter().find(|name| *name == word.text) else {
             return Err(words.unexpected(Some(word), &format!("a field of a link: {}", FIELDS.join(", "))));
         };
@@ -100,6 +108,7 @@ fn field(words: &mut Words<'_>, name: &str, link: &mut LinkConfig) -> Result<(),
         "duplicate" => link.duplicate = chance(words)?,
         "reorder" => link.reorder = chance(words)?,
         "corrupt" => link.corrupt = chance(words)?,
+        "step" | "red" | "codel" => link.discipline = discipline::parse(words, name)?,
         "mtu" => link.mtu = words.number("a number of bytes, 68 to 65535")?,
         _ => {
             link.drops.push(words.number("the number of a packet")?);
@@ -111,11 +120,17 @@ fn field(words: &mut Words<'_>, name: &str, link: &mut LinkConfig) -> Result<(),
     Ok(())
 }
 
-const FIELDS: [&str; 13] = [
+/// A queue has one.
+const DISCIPLINES: [&str; 3] = ["step", "red", "codel"];
+
+const FIELDS: [&str; 16] = [
     "delay",
     "rate",
     "queue",
     "queue-bytes",
+    "step",
+    "red",
+    "codel",
     "mtu",
     "jitter",
     "jitter-reorders",

@@ -17,6 +17,7 @@
 //! Indentation means nothing. `link` may be said on several lines, each field once. A keyword of a new feature goes into
 //! `parse` and `print`, a field of a link into `link`.
 
+mod discipline;
 mod link;
 mod parse;
 mod print;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use burstlane_sim::LinkConfig;
+use burstlane_sim::{CoDelConfig, Discipline, LinkConfig, RedConfig, Signal, StepConfig};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -21,14 +21,16 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
 fn any_link() -> impl Strategy<Value = LinkConfig> {
     let chance = || prop_oneof![Just(0.0), Just(0.01), 0.0..=1.0];
     let time = || (0..3_600_000_000_000_u64).prop_map(Duration::from_nanos);
-    let queue = (proptest::option::of(1_u64..), proptest::option::of(1_u32..), proptest::option::of(1_u64..));
+    let queue =
+        (proptest::option::of(1_u64..), proptest::option::of(1_u32..), proptest::option::of(1_u64..), any_discipline());
     let chances = (chance(), chance(), chance(), chance());
     let times = (time(), time(), 1..3_600_000_000_000_u64, any::<bool>());
     (queue, chances, times, 68_u32..=65_535, vec(any::<u64>(), 0..4)).prop_map(|(queue, chances, times, mtu, drops)| {
         let mut drops = drops;
         drops.sort_unstable();
         LinkConfig {
-            rate_bits_per_s: queue.0,
+            // A rule needs a queue, and a queue a rate.
+            rate_bits_per_s: queue.0.or((queue.3 != Discipline::DropTail).then_some(1)),
             queue_frames_max: queue.1,
             queue_bytes_max: queue.2,
             loss: chances.0,
@@ -41,8 +43,33 @@ fn any_link() -> impl Strategy<Value = LinkConfig> {
             jitter_reorders: times.3,
             mtu,
             drops,
+            discipline: queue.3,
         }
     })
+}
+
+fn any_discipline() -> impl Strategy<Value = Discipline> {
+    let signal = || prop_oneof![Just(Signal::Drop), Just(Signal::MarkOrDrop), Just(Signal::MarkOnly)];
+    let step = (any::<u32>(), signal()).prop_map(|(above_frames, signal)| StepConfig { above_frames, signal });
+    let red = ((0.1..1e6_f64, 0.1..1e6_f64), 0.001..1.0_f64, 0.001..1.0_f64, signal()).prop_map(
+        |((average_frames_min, more), weight, probability_max, signal)| RedConfig {
+            average_frames_min,
+            average_frames_max: average_frames_min + more,
+            weight,
+            probability_max,
+            signal,
+        },
+    );
+    let codel = (1..1_000_000_000_u32, any::<u32>(), signal()).prop_map(|(target, more, signal)| {
+        let [target, interval] = [target, target.saturating_add(more)].map(|nanos| Duration::from_nanos(nanos.into()));
+        CoDelConfig { target, interval, signal }
+    });
+    prop_oneof![
+        Just(Discipline::DropTail),
+        step.prop_map(Discipline::Step),
+        red.prop_map(Discipline::Red),
+        codel.prop_map(Discipline::CoDel),
+    ]
 }
 
 fn any_flow() -> impl Strategy<Value = FlowPlan> {

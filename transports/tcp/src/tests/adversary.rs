@@ -372,3 +372,16 @@ fn forged_syns_do_not_fill_the_neighbour_cache() {
     raw.heard(secs(200));
     raw.assert_clean();
 }
+
+/// The answer to a SYN that came again echoes the later one: who opens would otherwise measure its own back-off, and wait for
+/// a minute when it next loses something.
+#[test]
+fn the_answer_to_a_repeated_syn_echoes_it() {
+    let mut raw = Raw::new(Config::default());
+    let _listener = raw.listen(8);
+    // The last one is of the past, a late copy.
+    for (value, echo) in [(100, 100), (5_000, 5_000), (4_000, 5_000)] {
+        let said = raw.say(&Segment::new(SYN, 1, 0).stamped(value, 0));
+        assert_eq!(said[0].0.timestamps.unwrap().echo, echo);
+    }
+}

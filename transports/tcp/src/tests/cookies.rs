@@ -136,5 +136,6 @@ fn a_full_backlog_takes_cookies_later() {
     raw.say(&Segment { port, ..Segment::new(ACK, 5_001, ack) }.with(b"hello"));
     let second = listener.accept().expect("the other comes again");
     assert_eq!(second.read(&mut [0; 9]).ok(), Some(5));
-    (first.abort(), second.abort());
+    first.abort();
+    second.abort();
 }
