@@ -183,7 +183,8 @@ fn send(promises: &Promises, focus: Focus) -> impl Strategy<Value = Op> + use<> 
 }
 
 fn reader(focus: Focus) -> BoxedStrategy<Reader> {
-    let slow = (1_u32..3_000, 1_u32..50).prop_map(|(bytes, every_ms)| Reader::Slow { bytes: bytes.max(64), every_ms });
+    let bytes = prop_oneof![1 => 1_u32..256, 1 => 1_u32..3_000];
+    let slow = (bytes, 1_u32..50).prop_map(|(bytes, every_ms)| Reader::Slow { bytes: bytes.max(64), every_ms });
     let late = (1_u32..5_000).prop_map(|from_ms| Reader::Late { from_ms });
     match focus {
         Focus::SlowReaders => prop_oneof![1 => Just(Reader::Eager), 3 => slow, 3 => late].boxed(),
@@ -259,8 +260,11 @@ fn clock() -> impl Strategy<Value = Fault> {
 }
 
 fn forged() -> impl Strategy<Value = Fault> {
-    // Our flow is open by then: a stranger who opens one first has a flow of its own.
-    (any_side(), 300_u32..1_500, 0_u32..40).prop_map(|(to, at_ms, number)| Fault::Forged { to, at_ms, number })
+    // Who is opened to has our flow by then: a stranger who opens one first has a flow of its own.
+    let late = (any_side(), 300_u32..1_500);
+    let early = (Just(Side::Left), 0_u32..300);
+    let number = prop_oneof![1 => 0_u32..4, 1 => 0_u32..40];
+    (prop_oneof![1 => early, 2 => late], number).prop_map(|((to, at_ms), number)| Fault::Forged { to, at_ms, number })
 }
 
 fn flood() -> impl Strategy<Value = Fault> {
