@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod names;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 
 use std::time::Duration;
 
@@ -48,7 +50,7 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
-    Subject::new((), promises).naming_packets(names::stop_and_wait)
+    Subject::new(stop_and_wait::Config::default(), promises).naming_packets(names::stop_and_wait)
 }
 
 /// The names of all of them.
