@@ -2,6 +2,7 @@
 //! other end sent.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
@@ -32,6 +33,21 @@ pub struct Report {
     pub is_done: bool,
     /// The flow failed under it.
     pub failed: Option<FlowError>,
+}
+
+/// `opened, sent 20, received 100, finished; waits`.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed } = self;
+        f.write_str(if *has_opened { "opened" } else { "never opened" })?;
+        write!(f, ", sent {accepted}, received {received}")?;
+        f.write_str(if *has_finished { ", finished" } else { "" })?;
+        f.write_str(if *saw_end { ", saw the peer's end" } else { "" })?;
+        match failed {
+            Some(error) => write!(f, "; failed: {error}"),
+            None => f.write_str(if *is_done { "; done" } else { "; waits" }),
+        }
+    }
 }
 
 impl Report {

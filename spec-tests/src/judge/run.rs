@@ -352,9 +352,23 @@ impl<'a> Stage<'a> {
     }
 
     fn state(&self) -> String {
-        let reports: Vec<_> =
-            self.reports.iter().map(|sides| sides.each_ref().map(|report| *report.borrow())).collect();
-        format!("{reports:?}\n  {}", self.hosts.state())
+        let ends = self.reports.iter().enumerate().flat_map(|(flow, reports)| {
+            let ends = Side::BOTH.into_iter().zip(reports);
+            ends.map(move |(side, report)| format!("flow {flow}, {side}: {}", report.borrow()))
+        });
+        ends.chain(self.remains()).collect::<Vec<_>>().join("\n  ")
+    }
+
+    /// What each host still holds.
+    fn remains(&self) -> impl Iterator<Item = String> {
+        Side::BOTH.into_iter().zip(&self.hosts.members).map(|(side, member)| {
+            let mut lane = member.host.lane();
+            let (flows, remnants, bytes) = (lane.flows(), lane.remnants(), lane.buffer_bytes());
+            let (out, drops) = (member.end.frames_out(), [lane.drops().clone(), lane.net().counters().clone()]);
+            format!(
+                "{side}: {flows} flows, {remnants} remnants, {bytes} buffer bytes, {out} frames out, dropped {drops:?}"
+            )
+        })
     }
 
     /// Ends the applications, lets everything run out, and checks that nothing is left.
@@ -403,19 +417,19 @@ impl<'a> Stage<'a> {
         };
         let limit = self.promises.lingers_at_most + self.promises.gives_up_within;
         if world.run_until(limit, is_over).is_err() && !is_over() {
-            return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.hosts.state()));
+            return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.state()));
         }
         // What is still on the wire arrives, and fragments whose rest was lost are given up (RFC 8200 4.5: after 60 s).
         let _ = world.run_for(Duration::from_secs(90));
         if world.forced_advances() > 0 {
-            return found(Law::NoSpin, format!("a host asked for turns without end: {}", self.hosts.state()));
+            return found(Law::NoSpin, format!("a host asked for turns without end: {}", self.state()));
         }
         let is_clean = world.network().in_flight() == 0
             && self.hosts.members.iter().all(|member| {
                 let lane = member.host.lane();
                 lane.buffer_bytes() == 0 && lane.flows() == 0 && member.end.frames_out() == 0
             });
-        if is_clean { None } else { found(Law::Cleanliness, format!("something is left: {}", self.hosts.state())) }
+        if is_clean { None } else { found(Law::Cleanliness, format!("something is left: {}", self.state())) }
     }
 }
 

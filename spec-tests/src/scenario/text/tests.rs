@@ -29,7 +29,8 @@ fn any_link() -> impl Strategy<Value = LinkConfig> {
         let mut drops = drops;
         drops.sort_unstable();
         LinkConfig {
-            rate_bits_per_s: queue.0,
+            // A rule needs a queue, and a queue a rate.
+            rate_bits_per_s: queue.0.or((queue.3 != Discipline::DropTail).then_some(1)),
             queue_frames_max: queue.1,
             queue_bytes_max: queue.2,
             loss: chances.0,
@@ -50,17 +51,17 @@ fn any_link() -> impl Strategy<Value = LinkConfig> {
 fn any_discipline() -> impl Strategy<Value = Discipline> {
     let signal = || prop_oneof![Just(Signal::Drop), Just(Signal::MarkOrDrop), Just(Signal::MarkOnly)];
     let step = (any::<u32>(), signal()).prop_map(|(above_frames, signal)| StepConfig { above_frames, signal });
-    let red = ((0.0..1e6_f64, 0.0..1e6_f64), 0.0..1.0_f64, 0.0..1.0_f64, signal()).prop_map(
-        |((average_frames_min, average_frames_max), weight, probability_max, signal)| RedConfig {
+    let red = ((0.1..1e6_f64, 0.1..1e6_f64), 0.001..1.0_f64, 0.001..1.0_f64, signal()).prop_map(
+        |((average_frames_min, more), weight, probability_max, signal)| RedConfig {
             average_frames_min,
-            average_frames_max,
+            average_frames_max: average_frames_min + more,
             weight,
             probability_max,
             signal,
         },
     );
-    let codel = (any::<u32>(), any::<u32>(), signal()).prop_map(|(target, interval, signal)| {
-        let [target, interval] = [target, interval].map(|nanos| Duration::from_nanos(nanos.into()));
+    let codel = (1..1_000_000_000_u32, any::<u32>(), signal()).prop_map(|(target, more, signal)| {
+        let [target, interval] = [target, target.saturating_add(more)].map(|nanos| Duration::from_nanos(nanos.into()));
         CoDelConfig { target, interval, signal }
     });
     prop_oneof![
