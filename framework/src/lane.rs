@@ -397,7 +397,12 @@ impl Lane {
     #[inline]
     fn input(&mut self, id: NetifId, frame: Frame) {
         let Self { parts, net, engines, bursts, .. } = self;
-        match net.input(parts.now, id, frame) {
+        let straight = |engine: EngineIndex, packet| {
+            if let Some(burst) = bursts.get_mut(usize::from(engine.0)) {
+                burst.push(Some(packet));
+            }
+        };
+        match net.input_to(parts.now, id, frame, straight) {
             Input::Packet(engine, packet) => {
                 if let Some(burst) = bursts.get_mut(usize::from(engine.0)) {
                     burst.push(Some(packet));

@@ -28,12 +28,10 @@ pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> u64 {
 #[inline]
 #[must_use]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff); // below 2^18
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    sum as u16
+    let (sum, carry) = ((sum >> 32) as u32).overflowing_add(sum as u32);
+    let sum = sum + carry as u32; // with a carry it is at most 2^32 - 2
+    let (sum, carry) = ((sum >> 16) as u16).overflowing_add(sum as u16);
+    sum + carry as u16
 }
 
 /// The partial sum of two parts, each beginning at an even offset: addition with the carry brought round.
@@ -46,7 +44,7 @@ pub const fn add(a: u64, b: u64) -> u64 {
 
 /// The partial sum of `total`, which covers the `offset` bytes before, and `part`, summed as if it began at an even
 /// offset and standing at `offset`.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub const fn append(total: u64, offset: usize, part: u64) -> u64 {
     if offset.is_multiple_of(2) { add(total, part) } else { add(total, at_odd_offset(part)) }
@@ -54,7 +52,7 @@ pub const fn append(total: u64, offset: usize, part: u64) -> u64 {
 
 /// The partial sum of a part that really begins at an odd offset, from its sum as if it began at an even one: its bytes
 /// change places (RFC 1071 2(B)).
-#[inline]
+#[cold]
 #[must_use]
 pub const fn at_odd_offset(part: u64) -> u64 {
     fold(part).swap_bytes() as u64
@@ -219,7 +217,7 @@ fn copy_tail(dst: &mut [u8], src: &[u8]) -> u64 {
 }
 
 /// Up to here sums are inlined word loops: a call and horizontal additions cost more than they save.
-const INLINE_BYTES_MAX: usize = 64;
+const INLINE_BYTES_MAX: usize = 128;
 
 // ------------------------------------------------------------------------------------------ AVX2
 

@@ -23,6 +23,7 @@ pub mod packets;
 pub mod pattern;
 pub mod recording;
 pub mod scenario;
+pub mod script;
 pub mod subject;
 pub mod transfer;
 pub mod world;

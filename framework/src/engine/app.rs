@@ -6,9 +6,9 @@ use super::core::{Core, OVER};
 use super::listen::PortId;
 use super::remnant::RemnantSlot;
 use crate::addr::{Endpoint, Ip};
-use crate::net::{Claim, Net, PathInfo, RouteError};
+use crate::net::{Claim, Net, PathId, PathInfo, RouteError};
 use crate::socket::{AppOp, Ready, Wakers};
-use crate::transport::{End, FlowError, LaneParts, Open, Transport};
+use crate::transport::{End, FlowError, LaneParts, Open, Opened, Transport};
 
 /// Why a flow could not be opened is what it can end with, too.
 pub type OpenError = FlowError;
@@ -64,10 +64,8 @@ impl<T: Transport> Core<T> {
     /// Forgets the remnants that `which` names, and gives back what they held.
     pub(super) fn forget_remnants(&mut self, net: &mut Net, which: impl Fn(&RemnantSlot<T::Key, T::Remnant>) -> bool) {
         for index in 0..self.remnants.places() {
-            if self.remnants.get_mut(index).is_some_and(|slot| which(slot))
-                && let Some(slot) = self.remnants.take(index)
-            {
-                self.forget_remnant(net, index, slot);
+            if self.remnants.get_mut(index).is_some_and(|slot| which(slot)) {
+                self.forget_remnant(net, index);
             }
         }
     }
@@ -115,9 +113,7 @@ impl<T: Transport> Core<T> {
         let local = self.take_port_to(net, Endpoint::new(info.local, wanted.port), remote, Some(info))?;
         let open = Open { local, remote, path: Some(info) };
         let opened = self.with_lane(lane, |transport, cx| transport.connect(cx, &open));
-        let flow = opened.and_then(|opened| self.insert(lane, net, opened, Some(path), None, None));
-        self.serve_wakes();
-        self.own_port(net, flow, local.port)
+        self.insert_opened(lane, net, opened, Some(path), local.port)
     }
 
     /// A flow without a peer at `local`: a bound datagram socket.
@@ -128,17 +124,33 @@ impl<T: Transport> Core<T> {
         let local = self.take_port(net, local, Endpoint::default())?;
         let open = Open { local, remote: Endpoint::default(), path: None };
         let opened = self.with_lane(lane, |transport, cx| transport.bind(cx, &open));
-        let flow = opened.and_then(|opened| self.insert(lane, net, opened, None, None, None));
-        self.serve_wakes();
-        self.own_port(net, flow, local.port)
+        self.insert_opened(lane, net, opened, None, local.port)
     }
 
     /// An operation of the application on a flow whose protocol is not over. `false` if it is.
     pub fn app(&mut self, lane: &mut LaneParts, net: &mut Net, flow: FlowId, op: AppOp<T::Op>) -> bool {
+        self.app_all(lane, net, flow, [op])
+    }
+
+    /// Several operations on one flow, in this order and in one call: whoever answers what it reads has both to tell.
+    /// `false` if the flow's protocol is over; what follows an operation that ends it is left out.
+    pub fn app_all<const N: usize>(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        flow: FlowId,
+        ops: [AppOp<T::Op>; N],
+    ) -> bool {
         if self.slot(flow).is_none() {
             return false;
         }
-        let done = self.with(lane, net, flow.index, |transport, cx, conn, io, _| transport.on_app(cx, conn, io, op));
+        let done = self.with(lane, net, flow.index, |transport, cx, conn, io, _| {
+            for op in ops {
+                if !cx.is_ended() {
+                    transport.on_app(cx, conn, io, op);
+                }
+            }
+        });
         self.serve_wakes();
         done.is_some()
     }
@@ -266,21 +278,23 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    /// Ties a claimed port to the flow that it was claimed for, or gives it back.
-    fn own_port(&mut self, net: &mut Net, flow: Result<FlowId, FlowError>, port: u16) -> Result<FlowId, FlowError> {
-        match flow {
-            Ok(flow) => {
-                if self.claim == Claim::Udp
-                    && let Some(slot) = self.slot_mut(flow)
-                {
-                    slot.head.udp_port = port;
-                }
-                Ok(flow)
-            }
-            Err(error) => {
-                self.give_port_back(net, port);
-                Err(error)
+    /// A flow that the application opened, which then owns the port claimed for it; or the port is given back.
+    fn insert_opened(
+        &mut self,
+        lane: &mut LaneParts,
+        net: &mut Net,
+        opened: Result<Opened<T>, FlowError>,
+        path: Option<PathId>,
+        port: u16,
+    ) -> Result<FlowId, FlowError> {
+        let flow = opened.and_then(|opened| self.insert(lane, net, opened, path, None, None));
+        self.serve_wakes();
+        if self.claim == Claim::Udp {
+            match flow.ok().and_then(|flow| self.slot_mut(flow)) {
+                Some(slot) => slot.head.udp_port = port,
+                None => self.give_port_back(net, port),
             }
         }
+        flow
     }
 }

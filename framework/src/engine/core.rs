@@ -11,7 +11,6 @@ use super::ready::ReadyList;
 use super::receive::Scratch;
 use super::remnant::{RemnantSlot, Remnants};
 use super::{FlowId, Head, PortId};
-use crate::addr::Endpoint;
 use crate::net::{Claim, DropReason, NeighbourId, Net, PathId};
 use crate::observe::{Event, FlowRef};
 use crate::socket::{FlowIo, Ready, Wakers};
@@ -127,9 +126,8 @@ impl<T: Transport> Core<T> {
         let slot = self.slots.get_mut(index as usize)?.as_mut()?;
         let conn = slot.conn.as_mut()?;
         let id = FlowId { index, generation: slot.head.generation };
-        let LaneParts { now, mem, rng, observers, drops } = lane;
         let mut cx = Context {
-            lane: LaneCx { now: *now, mem, rng, observers, drops, local: &mut self.local },
+            lane: lane.cx(&mut self.local),
             id,
             head: &mut slot.head,
             want: 0,
@@ -177,9 +175,7 @@ impl<T: Transport> Core<T> {
         lane: &mut LaneParts,
         call: impl FnOnce(&mut T, &mut LaneCx<'_, T>) -> R,
     ) -> R {
-        let LaneParts { now, mem, rng, observers, drops } = lane;
-        let mut cx = LaneCx { now: *now, mem, rng, observers, drops, local: &mut self.local };
-        call(&mut self.transport, &mut cx)
+        call(&mut self.transport, &mut lane.cx(&mut self.local))
     }
 
     /// Tells the application, once per turn and flow.
@@ -194,13 +190,18 @@ impl<T: Transport> Core<T> {
         slot.head.events = slot.head.events | ready;
         if first {
             if self.events.len() >= EVENTS_SLACK + 2 * self.flow_count() {
-                // An application that takes none leaves those of flows that are gone by now.
-                let mut events = std::mem::take(&mut self.events);
-                events.retain(|flow| self.slot(*flow).is_some());
-                self.events = events;
+                self.forget_events();
             }
             self.events.push(id);
         }
+    }
+
+    /// An application that takes no events leaves those of flows that are gone by now.
+    #[cold]
+    fn forget_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        events.retain(|flow| self.slot(*flow).is_some());
+        self.events = events;
     }
 
     pub(super) fn flow_count(&self) -> usize {
@@ -369,21 +370,46 @@ impl<T: Transport> Core<T> {
             self.remnants.forget(index, wheel_at);
             return false;
         }
-        if let Some(port) = slot.port.and_then(|port| self.ports.get_mut(port)) {
-            port.listener.half_open += 1;
-        }
+        self.count_half_open(slot.port);
         slot.wheel_at = standing(wheel_at, now);
         let until = slot.until;
-        self.keep_remnant(index, slot, until);
+        self.remnants.put(index, slot);
+        self.keep_remnant(index, until);
         true
     }
 
-    /// Frees the place of a remnant that was taken out, and what it held.
-    pub(super) fn forget_remnant(&mut self, net: &mut Net, index: u32, slot: RemnantSlot<T::Key, T::Remnant>) {
+    /// Puts a remnant in the place, and under the key, of one that steps aside for it.
+    pub(super) fn replace_remnant(
+        &mut self,
+        net: &mut Net,
+        index: u32,
+        remnant: T::Remnant,
+        port: Option<PortId>,
+        until: Instant,
+    ) {
+        let Some(slot) = self.remnants.get_mut(index) else { return };
+        slot.remnant = remnant;
+        let old_port = std::mem::replace(&mut slot.port, port);
+        let old_udp_port = std::mem::take(&mut slot.udp_port);
+        self.uncount_half_open(old_port);
+        self.release_udp_port(net, old_udp_port);
+        self.count_half_open(port);
+        self.keep_remnant(index, until);
+    }
+
+    /// Frees a remnant's place, and what it held.
+    pub(super) fn forget_remnant(&mut self, net: &mut Net, index: u32) {
+        let Some(slot) = self.remnants.take(index) else { return };
         self.local.demux.remove(&slot.key);
         self.remnants.forget(index, slot.wheel_at);
         self.uncount_half_open(slot.port);
         self.release_udp_port(net, slot.udp_port);
+    }
+
+    fn count_half_open(&mut self, port: Option<PortId>) {
+        if let Some(port) = port.and_then(|port| self.ports.get_mut(port)) {
+            port.listener.half_open += 1;
+        }
     }
 
     pub(super) fn uncount_half_open(&mut self, port: Option<PortId>) {
@@ -409,11 +435,6 @@ impl<T: Transport> Core<T> {
     pub(super) fn count(&mut self, lane: &mut LaneParts, reason: DropReason) {
         lane.drops.add(reason);
         lane.observers.emit(lane.now, || Event::Dropped { reason: reason.0 });
-    }
-
-    /// The listener for a packet's destination.
-    pub(super) fn listener_for(&self, ip: crate::addr::Ip, port: u16) -> Option<PortId> {
-        self.ports.find(Endpoint::new(ip, port))
     }
 }
 

@@ -27,12 +27,17 @@ impl ReadyList {
     }
 
     /// The next flow and its rank.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<(FlowId, u64)> {
-        if let Some(Reverse((rank, _, flow))) = self.ranked.pop() {
-            return Some((flow, rank));
+        if !self.ranked.is_empty() {
+            return self.pop_ranked();
         }
         self.turn.pop_front().map(|flow| (flow, 0))
+    }
+
+    #[inline(never)]
+    fn pop_ranked(&mut self) -> Option<(FlowId, u64)> {
+        self.ranked.pop().map(|Reverse((rank, _, flow))| (flow, rank))
     }
 
     /// Keeps only the entries of flows that `is_live`.

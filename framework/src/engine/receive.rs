@@ -14,9 +14,7 @@ use crate::net::{DropReason, Net, Packet, PathId, Unreachable};
 use crate::socket::FlowIo;
 use crate::time::Instant;
 use crate::transport::run::{Item, NO_ITEM};
-use crate::transport::{
-    Class, FlowError, LaneParts, Listener, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict,
-};
+use crate::transport::{Class, FlowError, LaneParts, Opened, Parsed, RemnantInput, Run, Transport, Unmatched, Verdict};
 
 /// Reused from burst to burst: nothing here allocates once it has grown. Both lists are parallel to the packets.
 pub(super) struct Scratch<T: Transport> {
@@ -72,8 +70,9 @@ impl<T: Transport> Core<T> {
     /// Packets that do not parse go no further.
     fn parse_all(&mut self, lane: &mut LaneParts, packets: &mut Vec<Option<Packet>>, scratch: &mut Scratch<T>) {
         let Scratch { items, looked_up, .. } = scratch;
-        packets.retain(|packet| {
-            let Some(packet) = packet else { return false };
+        let mut kept = 0;
+        for at in 0..packets.len() {
+            let Some(Some(packet)) = packets.get(at) else { continue };
             match self.transport.parse(packet) {
                 Ok(Parsed { key, meta, port, header_bytes }) => {
                     let hash = match looked_up.last() {
@@ -83,14 +82,15 @@ impl<T: Transport> Core<T> {
                     };
                     items.push(Item { meta, header_bytes, next: NO_ITEM });
                     looked_up.push(LookedUp { key, hash, place: None, port });
-                    true
+                    if kept != at {
+                        packets.swap(kept, at);
+                    }
+                    kept += 1;
                 }
-                Err(reason) => {
-                    self.count(lane, reason);
-                    false
-                }
+                Err(reason) => self.count(lane, reason),
             }
-        });
+        }
+        packets.truncate(kept);
     }
 
     fn look_up_all(&mut self, scratch: &mut Scratch<T>) {
@@ -162,6 +162,9 @@ impl<T: Transport> Core<T> {
                 at = run.at;
             });
         }
+        if at == NO_ITEM {
+            return;
+        }
         let ended = self.slot(head.flow).is_none_or(|slot| slot.conn.is_none());
         while at != NO_ITEM {
             let Some(next) = scratch.items.get(at as usize).map(|item| item.next) else { break };
@@ -218,29 +221,20 @@ impl<T: Transport> Core<T> {
         meta: &T::Meta,
     ) -> Option<FlowId> {
         let packet = packets.get_mut(at)?.as_ref()?;
-        // Twice: a remnant may step aside for a new flow with its key.
-        for _ in 0..2 {
-            match self.find_hashed(looked_up.hash, &looked_up.key) {
-                Some(Place::Flow(flow)) => return Some(flow),
-                Some(Place::Remnant(index)) => match self.judge_remnant(lane, net, index, looked_up.port, meta, packet)
-                {
-                    Judged::Flow(flow) => return Some(flow),
-                    Judged::Again => {}
-                    Judged::Done | Judged::Refused => return None,
-                },
-                None => {
-                    return match self.judge_stranger(lane, net, looked_up.port, meta, packet) {
-                        Judged::Flow(flow) => Some(flow),
-                        Judged::Refused => {
-                            net.reject(lane.now, packets.get_mut(at)?.take()?, Unreachable::Port);
-                            None
-                        }
-                        Judged::Done | Judged::Again => None,
-                    };
-                }
+        let port = looked_up.port;
+        let judged = match self.find_hashed(looked_up.hash, &looked_up.key) {
+            Some(Place::Flow(flow)) => return Some(flow),
+            Some(Place::Remnant(index)) => self.judge_remnant(lane, net, index, port, meta, packet),
+            None => self.judge_stranger(lane, net, port, meta, packet, None),
+        };
+        match judged {
+            Judged::Flow(flow) => Some(flow),
+            Judged::Done => None,
+            Judged::Refused => {
+                net.reject(lane.now, packets.get_mut(at)?.take()?, Unreachable::Port);
+                None
             }
         }
-        None
     }
 
     pub(super) fn find(&self, key: &T::Key) -> Option<Place> {
@@ -259,32 +253,28 @@ impl<T: Transport> Core<T> {
         lane: &mut LaneParts,
         net: &mut Net,
         index: u32,
-        port: u16,
+        number: u16,
         meta: &T::Meta,
         packet: &Packet,
     ) -> Judged {
-        let Some(mut slot) = self.remnants.take(index) else { return Judged::Done };
+        let Self { remnants, transport, local, ports, .. } = self;
+        let Some(slot) = remnants.get_mut(index) else { return Judged::Done };
         // A remnant of no listener is told of the one that would take its place.
-        let port = slot.port.or_else(|| self.listener_for(packet.dst.ip, port));
-        let listener = port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
-        let verdict = self.with_lane(lane, |transport, cx| {
-            let input = RemnantInput::Packet(meta, packet);
-            transport.on_remnant(cx, &mut slot.remnant, input, listener.as_ref())
-        });
-        match verdict {
+        let port = slot.port.or_else(|| ports.find(Endpoint::new(packet.dst.ip, number)));
+        let listener = port.and_then(|port| ports.get(port)).map(|port| &port.listener);
+        let input = RemnantInput::Packet(meta, packet);
+        match transport.on_remnant(&mut lane.cx(local), &mut slot.remnant, input, listener) {
             Verdict::Keep { until } => {
-                self.keep_remnant(index, slot, until);
+                self.keep_remnant(index, until);
                 Judged::Done
             }
             Verdict::Gone => {
-                self.forget_remnant(net, index, slot);
+                self.forget_remnant(net, index);
                 Judged::Done
             }
-            Verdict::Reopen => {
-                self.forget_remnant(net, index, slot);
-                Judged::Again
-            }
+            Verdict::Reopen => self.judge_stranger(lane, net, number, meta, packet, Some(index)),
             Verdict::Promote { conn, io, consumed } => {
+                let Some(slot) = self.remnants.take(index) else { return Judged::Done };
                 let (key, port) = (slot.key, slot.port);
                 let path = self.path_back(lane, net, packet);
                 let flow = self.take_in(lane, net, Opened { key, conn, io }, path, port, Some(Place::Remnant(index)));
@@ -312,10 +302,21 @@ impl<T: Transport> Core<T> {
         port: u16,
         meta: &T::Meta,
         packet: &Packet,
+        predecessor: Option<u32>,
     ) -> Judged {
-        let port = self.listener_for(packet.dst.ip, port);
-        let listener: Option<Listener> = port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
-        let answer = self.with_lane(lane, |transport, cx| transport.on_unmatched(cx, meta, packet, listener.as_ref()));
+        let Self { transport, local, ports, .. } = self;
+        let port = ports.find(Endpoint::new(packet.dst.ip, port));
+        let listener = port.and_then(|port| ports.get(port)).map(|port| &port.listener);
+        let answer = transport.on_unmatched(&mut lane.cx(local), meta, packet, listener);
+        if let Some(index) = predecessor {
+            match answer {
+                Unmatched::Remnant { key, remnant, until } if self.remnants.has_key(index, &key) => {
+                    self.replace_remnant(net, index, remnant, port, until);
+                    return Judged::Done;
+                }
+                _ => self.forget_remnant(net, index),
+            }
+        }
         match answer {
             Unmatched::Drop(reason) => {
                 self.count(lane, reason);
@@ -404,8 +405,6 @@ enum Judged {
     Flow(FlowId),
     /// It has been dealt with.
     Done,
-    /// Look it up again.
-    Again,
     /// Its sender is to be told that nobody takes it.
     Refused,
 }

@@ -28,6 +28,13 @@ impl<K, R> Default for Remnants<K, R> {
     }
 }
 
+impl<K: PartialEq, R> Remnants<K, R> {
+    /// Whether the remnant of a place has this key.
+    pub(crate) fn has_key(&self, index: u32, key: &K) -> bool {
+        self.slots.get(index as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == *key)
+    }
+}
+
 impl<K, R> Remnants<K, R> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -47,7 +54,7 @@ impl<K, R> Remnants<K, R> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
-    /// Takes it out for a call into the transport; [`put`](Self::put) or [`forget`](Self::forget) must follow.
+    /// Takes it out; [`put`](Self::put) or [`forget`](Self::forget) must follow.
     pub(crate) fn take(&mut self, index: u32) -> Option<RemnantSlot<K, R>> {
         self.slots.get_mut(index as usize)?.take()
     }

@@ -2,7 +2,7 @@
 
 use super::core::{Core, TIMER_FLOW, TIMER_REMNANT};
 use super::flow::Slot;
-use super::remnant::{RemnantSlot, Remnants};
+use super::remnant::Remnants;
 use super::{Engine, FlowId, PortId};
 use crate::net::{Claim, Encapsulation, EngineIndex, NeighbourChange, NeighbourId, Net, Packet, Quote, Trouble};
 use crate::time::Instant;
@@ -105,14 +105,14 @@ impl<T: Transport> Engine for Core<T> {
         // Once around: what asks for more waits for the next turn, so that no flow and no class starves another.
         let mut in_vain = 0;
         for _ in 0..list.len() {
-            if !net.has_room() {
+            let Some((flow, rank)) = self.ready.get_mut(class as usize).and_then(|list| list.pop()) else { break };
+            let wants_more = self.transmit_flow(lane, net, class, flow, rank);
+            if wants_more && !net.has_room() {
                 in_vain += 1;
-                if in_vain > POLLS_WITHOUT_ROOM {
+                if in_vain >= POLLS_WITHOUT_ROOM {
                     break;
                 }
             }
-            let Some((flow, rank)) = self.ready.get_mut(class as usize).and_then(|list| list.pop()) else { break };
-            self.transmit_flow(lane, net, class, flow, rank);
         }
         if let Some(list) = self.ready.get_mut(class as usize) {
             self.again.drain(..).for_each(|(flow, rank)| list.push(flow, rank));
@@ -237,33 +237,29 @@ impl<T: Transport> Core<T> {
     }
 
     fn expire_remnant(&mut self, lane: &mut LaneParts, net: &mut Net, entry: WheelEntry) {
-        if self.remnants.get_mut(entry.index).is_none_or(|slot| slot.wheel_at > lane.now) {
-            return;
-        }
-        let Some(mut slot) = self.remnants.take(entry.index) else { return };
+        let Self { remnants, transport, local, ports, .. } = self;
+        let Some(slot) = remnants.get_mut(entry.index).filter(|slot| slot.wheel_at <= lane.now) else { return };
         slot.wheel_at = Instant::NEVER;
         if slot.until > lane.now {
             let until = slot.until;
-            return self.keep_remnant(entry.index, slot, until);
+            return self.keep_remnant(entry.index, until);
         }
-        let listener = slot.port.and_then(|port| self.ports.get(port)).map(|port| port.listener);
-        let verdict = self.with_lane(lane, |transport, cx| {
-            transport.on_remnant(cx, &mut slot.remnant, RemnantInput::Deadline(&slot.key), listener.as_ref())
-        });
-        match verdict {
-            Verdict::Keep { until } => self.keep_remnant(entry.index, slot, until),
-            Verdict::Gone | Verdict::Reopen | Verdict::Promote { .. } => self.forget_remnant(net, entry.index, slot),
+        let listener = slot.port.and_then(|port| ports.get(port)).map(|port| &port.listener);
+        let input = RemnantInput::Deadline(&slot.key);
+        match transport.on_remnant(&mut lane.cx(local), &mut slot.remnant, input, listener) {
+            Verdict::Keep { until } => self.keep_remnant(entry.index, until),
+            Verdict::Gone | Verdict::Reopen | Verdict::Promote { .. } => self.forget_remnant(net, entry.index),
         }
     }
 
-    /// Puts a remnant back that was taken out, with a new deadline.
-    pub(super) fn keep_remnant(&mut self, index: u32, mut slot: RemnantSlot<T::Key, T::Remnant>, until: Instant) {
+    /// Sets a remnant's deadline.
+    pub(super) fn keep_remnant(&mut self, index: u32, until: Instant) {
+        let Some(slot) = self.remnants.get_mut(index) else { return };
         slot.until = until;
         if until < slot.wheel_at {
             slot.wheel_at = until;
             self.wheel.insert(until, WheelEntry { index, generation: 0, kind: TIMER_REMNANT });
         }
-        self.remnants.put(index, slot);
     }
 
     fn expire_pacing(&mut self, now: Instant) {
@@ -284,9 +280,7 @@ impl<T: Transport> Core<T> {
         let claim = self.claim;
         let mut out = net.batch(lane.now, claim.into());
         out.set_quantum(QUANTUM_BYTES);
-        let LaneParts { now, mem, rng, observers, drops } = lane;
-        let mut cx = crate::transport::LaneCx { now: *now, mem, rng, observers, drops, local: &mut self.local };
-        let status = self.transport.poll_lane_tx(&mut cx, &mut out);
+        let status = self.transport.poll_lane_tx(&mut lane.cx(&mut self.local), &mut out);
         let (blocked, quantum_left) = (out.blocked(), out.bytes_left() > 0);
         if status != TxStatus::More {
             return;
@@ -303,9 +297,10 @@ impl<T: Transport> Core<T> {
         }
     }
 
-    fn transmit_flow(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class, id: FlowId, rank: u64) {
+    /// Lets a flow send. Whether it could not send all that it wanted to.
+    fn transmit_flow(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class, id: FlowId, rank: u64) -> bool {
         // A flow that ended left its entry on the list; whoever has the slot now does not stand there by it.
-        let Some(slot) = self.slot_mut(id) else { return };
+        let Some(slot) = self.slot_mut(id) else { return false };
         slot.head.ready &= !class.bit();
         let (now, encapsulation) = (lane.now, Encapsulation::from(self.claim));
         let sent = self.with(lane, net, id.index, |transport, cx, conn, io, net| {
@@ -314,16 +309,18 @@ impl<T: Transport> Core<T> {
             let status = transport.poll_tx(cx, conn, io, class, &mut out);
             (status, out.blocked())
         });
-        let Some((status, blocked)) = sent else { return };
+        let Some((status, blocked)) = sent else { return false };
         if let Some(neighbour) = blocked.and_then(|path| net.path_info(path)).and_then(|info| info.neighbour) {
-            return self.park_flow(id, class, neighbour);
+            self.park_flow(id, class, neighbour);
+            return true;
         }
         match status {
-            TxStatus::Idle => {}
+            TxStatus::Idle => return false,
             TxStatus::More if rank == 0 => self.wake_flow(id, class, 0),
             TxStatus::More => self.serve_again(id, class, rank),
             TxStatus::PacedUntil(at) => self.pace_flow(id, class, at),
         }
+        true
     }
 
     /// Puts a ranked flow back once this turn is over: at once, it would be the next again.

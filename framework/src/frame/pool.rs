@@ -111,7 +111,7 @@ impl FramePool {
     }
 
     /// An empty frame with the pool's headroom, or `None` when the pool is dry.
-    #[inline]
+    #[inline(always)] // Returned in memory and moved at once, its parts would be read before they are all written.
     #[must_use]
     pub fn alloc(&self) -> Option<Frame> {
         // In a statement of its own: within `match` the borrow would last into `refill`, which borrows too.

@@ -9,9 +9,9 @@
 use super::Net;
 use super::checksum::ChecksumSpec;
 use super::claim::Encapsulation;
-use super::emit::{Cursor, Out};
+use super::emit::{Cursor, Out, total_bytes};
 use super::header::{DONT_FRAGMENT, IpFields};
-use super::path::{Hop, PathId, PathInfo};
+use super::path::{Hop, HopKnown, PathId, PathInfo};
 use super::route::RouteError;
 use super::udp::UDP_CHECKSUM_FIELD;
 use crate::addr::Ip;
@@ -34,6 +34,14 @@ pub struct TxInfo {
     pub source_port: u16,
     /// The peer's UDP port, for transports inside UDP.
     pub destination_port: u16,
+}
+
+impl TxInfo {
+    /// The byte of DSCP and ECN in the IP header.
+    #[inline]
+    pub(super) const fn traffic_class(&self) -> u8 {
+        self.dscp << 2 | self.ecn & 3
+    }
 }
 
 /// Why nothing was taken.
@@ -67,10 +75,10 @@ pub struct SegmentAt {
 
 /// Packets of one engine on their way out.
 pub struct TxBatch<'a> {
-    net: &'a mut Net,
-    now: Instant,
-    encapsulation: Encapsulation,
-    bytes_left: usize,
+    pub(super) net: &'a mut Net,
+    pub(super) now: Instant,
+    pub(super) encapsulation: Encapsulation,
+    pub(super) bytes_left: usize,
     blocked: Option<PathId>,
 }
 
@@ -97,10 +105,9 @@ impl<'a> TxBatch<'a> {
         segment_bytes: usize,
         mut patch: impl FnMut(&mut [u8], SegmentAt),
     ) -> Result<usize, TxStop> {
-        let total: usize = payload.iter().map(|slice| slice.len()).sum();
         let mut out = self.open(path, info)?;
+        let (total, segment_bytes) = (total_bytes(payload), segment_bytes.max(1));
         let fits = out.transport_bytes_max().checked_sub(header.len());
-        let segment_bytes = segment_bytes.max(1);
         if fits.is_none_or(|fits| segment_bytes.min(total) > fits) {
             return Err(TxStop::TooBig { mtu: out.path.mtu });
         }
@@ -109,12 +116,7 @@ impl<'a> TxBatch<'a> {
         loop {
             let (pool, len) = out.piece(header.len(), total - taken, segment_bytes);
             let at = SegmentAt { offset: taken, len, last: taken + len == total };
-            let sent = if out.may_send() {
-                out.send(pool, header, &mut cursor, at, segment_bytes, &mut patch)
-            } else {
-                Err(TxStop::Full)
-            };
-            match sent {
+            match out.send(pool, header, &mut cursor, at, segment_bytes, &mut patch) {
                 Ok(()) => taken += len,
                 Err(stop) if taken == 0 => return Err(stop),
                 Err(_) => return Ok(taken),
@@ -122,6 +124,19 @@ impl<'a> TxBatch<'a> {
             if taken >= total {
                 return Ok(taken);
             }
+        }
+    }
+
+    /// Sends one packet: `header`, and behind it the slices one after another. The declared checksum is filled in. Never
+    /// cuts, never fragments.
+    ///
+    /// # Errors
+    /// [`TxStop`], and then nothing was sent.
+    #[inline(never)]
+    pub fn segment(&mut self, path: PathId, info: &TxInfo, header: &[u8], payload: &[&[u8]]) -> Result<(), TxStop> {
+        match self.express(path, info, header, payload) {
+            Some(()) => Ok(()),
+            None => self.segments(path, info, header, payload, usize::MAX, |_, _| ()).map(|_| ()),
         }
     }
 
@@ -236,19 +251,12 @@ impl<'a> TxBatch<'a> {
         self.now
     }
 
-    /// Asks for the next hop and borrows what sending takes.
+    /// Borrows what sending takes, once the next hop is known.
     #[inline(always)]
     fn open(&mut self, id: PathId, info: &TxInfo) -> Result<Out<'_>, TxStop> {
-        if let Hop::Neighbour { ip, id: neighbour } = self.net.paths.get(id).ok_or(TxStop::NoPath)?.hop {
-            let mac = match self.net.neighbours.resolve(neighbour, self.now) {
-                (Some(mac), None) => mac,
-                found => self.net.resolve_slowly(self.now, id, ip, found).inspect_err(|stop| {
-                    self.blocked = self.blocked.or((*stop == TxStop::Unresolved).then_some(id));
-                })?,
-            };
-            if let Some(path) = self.net.paths.get_mut(id) {
-                path.template.set_destination(mac);
-            }
+        let path = self.net.paths.get(id).ok_or(TxStop::NoPath)?;
+        if !path.hop_known.holds(self.net.neighbours.epoch(), self.now) {
+            self.find_hop(id)?;
         }
         let Net { netifs, paths, scratch, drops, fragment_ident, config, .. } = &mut *self.net;
         let path = paths.get_mut(id).ok_or(TxStop::NoPath)?;
@@ -256,7 +264,7 @@ impl<'a> TxBatch<'a> {
         let fields = IpFields {
             protocol: self.encapsulation.protocol(),
             hop_limit: info.hop_limit.unwrap_or(config.hop_limit),
-            traffic_class: info.dscp << 2 | info.ecn & 3,
+            traffic_class: info.traffic_class(),
             flow_label: info.flow_label,
             ident: path.ident,
             fragment: if info.dont_fragment { DONT_FRAGMENT } else { 0 },
@@ -269,5 +277,27 @@ impl<'a> TxBatch<'a> {
             ),
         };
         Ok(Out { netif, path, fields, udp, checksum, bytes_left: &mut self.bytes_left, scratch, drops, fragment_ident })
+    }
+
+    /// Asks where the path's packets go next, writes it into its template, and notes for how long that is good.
+    #[cold]
+    fn find_hop(&mut self, id: PathId) -> Result<(), TxStop> {
+        let path = self.net.paths.get(id).ok_or(TxStop::NoPath)?;
+        let Hop::Neighbour { ip, id: neighbour } = path.hop else { return Ok(()) };
+        let mac = match self.net.neighbours.resolve(neighbour, self.now) {
+            (Some(mac), None) => mac,
+            found => self.net.resolve_slowly(self.now, id, ip, found).inspect_err(|stop| {
+                self.blocked = self.blocked.or((*stop == TxStop::Unresolved).then_some(id));
+            })?,
+        };
+        let Net { paths, neighbours, .. } = &mut *self.net;
+        if let Some(path) = paths.get_mut(id) {
+            path.template.set_destination(mac);
+            // It may be another entry by now.
+            if let Hop::Neighbour { id, .. } = path.hop {
+                path.hop_known = HopKnown { epoch: neighbours.epoch(), until: neighbours.fresh_until(id) };
+            }
+        }
+        Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl Out<'_> {
         (pool, len.max(left.min(segment_bytes)))
     }
 
-    /// One frame: header and the next piece of the payload.
+    /// One frame, if there is room: header and the next piece of the payload.
     #[inline(always)]
     pub(super) fn send(
         &mut self,
@@ -84,32 +84,41 @@ impl Out<'_> {
         segment_bytes: usize,
         patch: &mut impl FnMut(&mut [u8], SegmentAt),
     ) -> Result<(), TxStop> {
-        let front = self.path.template.bytes();
-        let header_at = front + self.udp_bytes();
-        let mut frame = match (pool, &self.netif.large) {
-            (Pool::Large, Some(large)) => large.alloc(),
-            (Pool::Large, None) | (Pool::Standard, _) => self.netif.pool.alloc(),
+        if !self.may_send() {
+            return Err(TxStop::Full);
         }
-        .ok_or(TxStop::NoMemory)?;
-        let too_big = TxStop::TooBig { mtu: self.path.mtu };
-        let bytes = frame.append(header_at + header.len() + at.len).ok_or(too_big)?;
+        let seal = self.seal();
+        let Self { netif, path, fields, udp, .. } = self;
+        let front = path.template.bytes();
+        let header_at = front + udp.map_or(0, |_| UDP_HEADER_BYTES);
+        let frame = match (pool, &netif.large) {
+            (Pool::Large, Some(large)) => large.alloc(),
+            (Pool::Large, None) | (Pool::Standard, _) => netif.pool.alloc(),
+        };
+        // It is written where it will leave from: a frame is large to move.
+        let frame = netif.outbox.push_mut(frame.ok_or(TxStop::NoMemory)?);
+        let Some(bytes) = frame.append(header_at + header.len() + at.len) else {
+            netif.outbox.pop();
+            return Err(TxStop::TooBig { mtu: path.mtu });
+        };
         let (ip, transport) = bytes.split_at_mut(front);
-        self.path.template.write(ip, &self.fields, transport.len());
+        path.template.write(ip, fields, transport.len());
         let (head, body) = transport.split_at_mut(header_at - front + header.len());
-        let (_, own) = self.write_udp(head, body.len());
+        let own = write_udp(*udp, head, body.len());
         own.copy_from_slice(header);
         patch(own, at);
-        let pseudo = self.path.template.pseudo_sum(self.fields.protocol, head.len() + body.len());
-        self.copy_sealed(head, body, payload, pseudo);
-        self.declare(&mut frame, front);
+        let pseudo = path.template.pseudo_sum(fields.protocol, head.len() + body.len());
+        seal.copy(head, body, payload, pseudo);
+        seal.declare(frame, front);
+        let bytes = frame.len();
         if at.len > segment_bytes {
-            frame.meta.segment_protocol = self.fields.protocol;
+            frame.meta.segment_protocol = fields.protocol;
             frame.meta.segment_bytes = segment_bytes as u16;
             frame.meta.header_bytes = (header_at + header.len()) as u16;
             // The device numbers the packets on from this one's identification.
-            self.fields.ident = self.fields.ident.wrapping_add((at.len / segment_bytes) as u16);
+            fields.ident = fields.ident.wrapping_add((at.len / segment_bytes) as u16);
         }
-        self.push(frame);
+        self.count(bytes);
         Ok(())
     }
 
@@ -129,10 +138,12 @@ impl Out<'_> {
         frame.truncate(own_at + used);
         let (ip, transport) = frame.bytes_mut().split_at_mut(front);
         self.path.template.write(ip, &self.fields, transport.len());
-        self.write_udp(transport, 0);
-        self.seal(transport, self.netif.caps.tx_checksum);
-        self.declare(&mut frame, front);
-        self.push(frame);
+        write_udp(self.udp, transport, 0);
+        let (seal, pseudo) = (self.seal(), self.path.template.pseudo_sum(self.fields.protocol, transport.len()));
+        seal.whole(transport, pseudo);
+        seal.declare(&mut frame, front);
+        self.count(frame.len());
+        self.netif.outbox.push(frame);
         Ok(())
     }
 
@@ -145,9 +156,10 @@ impl Out<'_> {
         whole.resize(own_at + len_max, 0);
         let used = fill(whole.split_at_mut(own_at).1).min(len_max);
         whole.truncate(own_at + used);
-        self.write_udp(&mut whole, 0);
+        write_udp(self.udp, &mut whole, 0);
+        let pseudo = self.path.template.pseudo_sum(self.fields.protocol, whole.len());
         // The device sees fragments, and completes no checksum over several of them.
-        self.seal(&mut whole, false);
+        Seal { device: false, ..self.seal() }.whole(&mut whole, pseudo);
         *self.fragment_ident = self.fragment_ident.wrapping_add(1);
         let ident = if self.path.template.is_v4() { u32::from(self.fields.ident) } else { *self.fragment_ident };
         let (before, mtu) = (self.netif.outbox.len(), self.path.mtu as usize);
@@ -170,42 +182,54 @@ impl Out<'_> {
         if outbox.is_empty() || outbox.len() + pieces <= self.netif.room { Ok(()) } else { Err(TxStop::Full) }
     }
 
-    /// Writes the UDP header, if there is one, to the front of `head`, which with `more` bytes behind it is the datagram.
-    #[inline]
-    fn write_udp<'c>(&self, head: &'c mut [u8], more: usize) -> (&'c mut [u8], &'c mut [u8]) {
-        let bytes = (head.len() + more) as u16;
-        let (udp, own) = head.split_at_mut(self.udp_bytes());
-        if let (Some([source, destination]), Some(udp)) = (self.udp, udp.first_chunk_mut::<UDP_HEADER_BYTES>()) {
-            [udp[0], udp[1]] = source.to_be_bytes();
-            [udp[2], udp[3]] = destination.to_be_bytes();
-            [udp[4], udp[5]] = bytes.to_be_bytes();
-            [udp[6], udp[7]] = [0, 0];
-        }
-        (udp, own)
+    #[inline(always)]
+    fn seal(&self) -> Seal {
+        Seal { checksum: self.checksum, nonzero: self.udp.is_some(), device: self.netif.caps.tx_checksum }
     }
 
+    /// A frame of so many bytes was put into the outbox.
+    #[inline(always)]
+    fn count(&mut self, bytes: usize) {
+        *self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.fields.ident = self.fields.ident.wrapping_add(1);
+        self.path.ident = self.fields.ident;
+    }
+}
+
+/// Writes the UDP header, if there is one, to the front of `head`, which with `more` bytes behind it is the datagram.
+/// Returns what is left of `head`.
+#[inline(always)]
+fn write_udp(ports: Option<[u16; 2]>, head: &mut [u8], more: usize) -> &mut [u8] {
+    let Some([source, destination]) = ports else { return head };
+    let bytes = (head.len() + more) as u16;
+    let Some((udp, own)) = head.split_first_chunk_mut::<UDP_HEADER_BYTES>() else { return &mut [] };
+    [udp[0], udp[1]] = source.to_be_bytes();
+    [udp[2], udp[3]] = destination.to_be_bytes();
+    [udp[4], udp[5]] = bytes.to_be_bytes();
+    [udp[6], udp[7]] = [0, 0];
+    own
+}
+
+/// What becomes of the transport's checksum.
+#[derive(Clone, Copy)]
+struct Seal {
+    checksum: Option<ChecksumSpec>,
+    /// A sum of zero is sent as all ones (RFC 768).
+    nonzero: bool,
+    /// The device completes it.
+    device: bool,
+}
+
+impl Seal {
     /// Copies the payload behind the header, and fills in the checksum, or leaves it to the device.
     #[inline(always)]
-    fn copy_sealed(&self, head: &mut [u8], body: &mut [u8], payload: &mut Cursor<'_>, pseudo: u64) {
+    fn copy(self, head: &mut [u8], body: &mut [u8], payload: &mut Cursor<'_>, pseudo: u64) {
         let Some(ChecksumSpec { field }) = self.checksum else { return payload.copy(body) };
         let Some(place) = head.get_mut(usize::from(field)..usize::from(field) + 2) else {
-            // The field is in what the caller built.
-            payload.copy(body);
-            if let Some(place) = usize::from(field).checked_sub(head.len()).and_then(|at| body.get_mut(at..at + 2)) {
-                place.copy_from_slice(&[0, 0]);
-            }
-            let sum = if self.netif.caps.tx_checksum {
-                None
-            } else {
-                Some(simd::append(simd::sum(head), head.len(), simd::sum(body)))
-            };
-            if let Some(place) = usize::from(field).checked_sub(head.len()).and_then(|at| body.get_mut(at..at + 2)) {
-                place.copy_from_slice(&self.field(pseudo, sum));
-            }
-            return;
+            return self.copy_around(usize::from(field), head, body, payload, pseudo);
         };
         place.copy_from_slice(&[0, 0]);
-        let sum = if self.netif.caps.tx_checksum {
+        let sum = if self.device {
             payload.copy(body);
             None
         } else {
@@ -217,46 +241,51 @@ impl Out<'_> {
         }
     }
 
-    /// Fills in the checksum of a whole transport packet, or with `device` leaves it to the device.
-    fn seal(&self, transport: &mut [u8], device: bool) {
+    /// The same where the field is in what the caller built, and calls payload.
+    #[inline(never)]
+    fn copy_around(self, field: usize, head: &[u8], body: &mut [u8], payload: &mut Cursor<'_>, pseudo: u64) {
+        payload.copy(body);
+        let Some(at) = field.checked_sub(head.len()) else { return };
+        if let Some(place) = body.get_mut(at..at + 2) {
+            place.copy_from_slice(&[0, 0]);
+        }
+        let sum = (!self.device).then(|| simd::append(simd::sum(head), head.len(), simd::sum(body)));
+        if let Some(place) = body.get_mut(at..at + 2) {
+            place.copy_from_slice(&self.field(pseudo, sum));
+        }
+    }
+
+    /// Fills in the checksum of a whole transport packet, or leaves it to the device.
+    fn whole(self, transport: &mut [u8], pseudo: u64) {
         let Some(ChecksumSpec { field }) = self.checksum else { return };
-        let pseudo = self.path.template.pseudo_sum(self.fields.protocol, transport.len());
         let range = usize::from(field)..usize::from(field) + 2;
         let Some(place) = transport.get_mut(range.clone()) else { return };
         place.copy_from_slice(&[0, 0]);
-        let sum = if device { None } else { Some(simd::sum(transport)) };
+        let sum = if self.device { None } else { Some(simd::sum(transport)) };
         if let Some(place) = transport.get_mut(range) {
             place.copy_from_slice(&self.field(pseudo, sum));
         }
     }
 
     /// What goes into the field: the checksum of pseudo-header and `sum`, or without it the pseudo-header's sum alone.
-    #[inline]
-    fn field(&self, pseudo: u64, sum: Option<u64>) -> [u8; 2] {
+    #[inline(always)]
+    fn field(self, pseudo: u64, sum: Option<u64>) -> [u8; 2] {
         match sum {
             None => simd::fold(pseudo).to_ne_bytes(),
-            Some(sum) if self.udp.is_some() => checksum::finish_nonzero(simd::add(pseudo, sum)),
+            Some(sum) if self.nonzero => checksum::finish_nonzero(simd::add(pseudo, sum)),
             Some(sum) => checksum::finish(simd::add(pseudo, sum)),
         }
     }
 
     /// Tells the device what was left to it.
-    #[inline]
-    fn declare(&self, frame: &mut Frame, transport_at: usize) {
+    #[inline(always)]
+    fn declare(self, frame: &mut Frame, transport_at: usize) {
         if let Some(ChecksumSpec { field }) = self.checksum
-            && self.netif.caps.tx_checksum
+            && self.device
             && frame.len() >= transport_at + usize::from(field) + 2
         {
             frame.set_partial_checksum(transport_at, usize::from(field));
         }
-    }
-
-    #[inline]
-    fn push(&mut self, frame: Frame) {
-        *self.bytes_left = self.bytes_left.saturating_sub(frame.len());
-        self.fields.ident = self.fields.ident.wrapping_add(1);
-        self.path.ident = self.fields.ident;
-        self.netif.outbox.push(frame);
     }
 }
 
@@ -304,8 +333,24 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    #[inline]
-    fn copy_and_sum(&mut self, mut to: &mut [u8]) -> u64 {
+    #[inline(always)]
+    pub(super) fn copy_and_sum(&mut self, to: &mut [u8]) -> u64 {
+        if to.is_empty() {
+            return 0;
+        }
+        // Mostly all of it lies in one slice.
+        let end = self.offset + to.len();
+        match self.slices.first().and_then(|first| first.get(self.offset..end)) {
+            Some(part) => {
+                self.offset = end;
+                simd::copy_and_sum(to, part)
+            }
+            None => self.copy_and_sum_parts(to),
+        }
+    }
+
+    #[inline(never)]
+    fn copy_and_sum_parts(&mut self, mut to: &mut [u8]) -> u64 {
         let (mut sum, mut at) = (0, 0);
         while !to.is_empty() {
             let part = self.next(to.len());
@@ -319,6 +364,16 @@ impl<'p> Cursor<'p> {
             to = rest;
         }
         sum
+    }
+}
+
+/// Bytes of all the slices.
+#[inline]
+pub(super) fn total_bytes(slices: &[&[u8]]) -> usize {
+    match slices {
+        [] => 0,
+        [only] => only.len(),
+        several => several.iter().map(|slice| slice.len()).sum(),
     }
 }
 

@@ -108,25 +108,30 @@ impl HeaderTemplate {
 
     /// Writes both headers into `out`, which has [`bytes`](Self::bytes) bytes, in front of `payload_bytes` bytes. With
     /// both together the packet stays below 2^16.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, out: &mut [u8], fields: &IpFields, payload_bytes: usize) {
-        let bytes = out.len().min(TEMPLATE_BYTES);
-        debug_assert_eq!(bytes, self.bytes());
-        // The usual lengths as constants: a few moves instead of a call.
-        if let (IPV4_PLAIN_BYTES, Some(out), Some(from)) = (bytes, out.first_chunk_mut(), self.bytes.first_chunk()) {
-            let (out, from): (&mut [u8; IPV4_PLAIN_BYTES], &[u8; IPV4_PLAIN_BYTES]) = (out, from);
-            *out = *from;
-        } else if let (IPV6_PLAIN_BYTES, Some(out), Some(from)) =
-            (bytes, out.first_chunk_mut(), self.bytes.first_chunk())
-        {
-            let (out, from): (&mut [u8; IPV6_PLAIN_BYTES], &[u8; IPV6_PLAIN_BYTES]) = (out, from);
-            *out = *from;
-        } else {
-            out.split_at_mut(bytes).0.copy_from_slice(self.bytes.split_at(bytes).0);
+        debug_assert_eq!(out.len(), self.bytes());
+        // What nearly every packet has: lengths that are constants make it a few moves.
+        match (out.as_mut_array::<IPV4_PLAIN_BYTES>(), self.bytes.first_chunk()) {
+            (Some(out), Some(template)) if self.v4 => {
+                *out = *template;
+                if let Some(ip) = out.last_chunk_mut() {
+                    self.write_v4(ip, fields, payload_bytes);
+                }
+            }
+            _ => self.write_any(out, fields, payload_bytes),
         }
+    }
+
+    #[inline(never)]
+    fn write_any(&self, out: &mut [u8], fields: &IpFields, payload_bytes: usize) {
+        let bytes = out.len().min(TEMPLATE_BYTES);
+        out.split_at_mut(bytes).0.copy_from_slice(self.bytes.split_at(bytes).0);
         let ip = out.split_at_mut(self.link_bytes().min(bytes)).1;
         if self.v4 {
-            self.write_v4(ip, fields, payload_bytes);
+            if let Some(ip) = ip.first_chunk_mut() {
+                self.write_v4(ip, fields, payload_bytes);
+            }
         } else if let Some(ip) = ip.first_chunk_mut::<IPV6_HEADER_BYTES>() {
             let first = 6 << 28 | u32::from(fields.traffic_class) << 20 | fields.flow_label & 0xf_ffff;
             [ip[0], ip[1], ip[2], ip[3]] = first.to_be_bytes();
@@ -136,9 +141,8 @@ impl HeaderTemplate {
         }
     }
 
-    #[inline]
-    fn write_v4(&self, ip: &mut [u8], fields: &IpFields, payload_bytes: usize) {
-        let Some(ip) = ip.first_chunk_mut::<IPV4_HEADER_BYTES>() else { return };
+    #[inline(always)]
+    fn write_v4(&self, ip: &mut [u8; IPV4_HEADER_BYTES], fields: &IpFields, payload_bytes: usize) {
         let total_bytes = (IPV4_HEADER_BYTES + payload_bytes) as u16;
         let ttl_protocol = u16::from_be_bytes([fields.hop_limit, fields.protocol]);
         let sum = u64::from(self.fixed_sum)
@@ -164,9 +168,8 @@ pub(crate) const IPV6_HEADER_BYTES: usize = 40;
 pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 /// The more-fragments bit there.
 pub(crate) const MORE_FRAGMENTS: u16 = 0x2000;
-/// Ethernet without tag and IPv4, and IPv6.
+/// Ethernet without tag and IPv4.
 const IPV4_PLAIN_BYTES: usize = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES;
-const IPV6_PLAIN_BYTES: usize = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES;
 /// Ethernet with a tag and IPv6.
 const TEMPLATE_BYTES: usize = ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES + IPV6_HEADER_BYTES;
 

@@ -3,7 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use super::checksum::{self, ChecksumSpec};
-use super::claim::IpClaim;
+use super::claim::{EngineIndex, IpClaim};
 use super::drops::DropReason;
 use super::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Link};
 use super::ip::{self, IpHeader};
@@ -26,8 +26,24 @@ pub(super) struct Arrival {
 impl Net {
     /// Takes in one frame as it was received, Ethernet header first. Whatever is wrong with it, it is dropped and
     /// counted; ARP, neighbour discovery and echo are answered inside.
-    #[inline]
     pub fn input(&mut self, now: Instant, netif: NetifId, frame: Frame) -> Input {
+        let mut straight = None;
+        match self.input_to(now, netif, frame, |engine, packet| straight = Some((engine, packet))) {
+            Input::Done => straight.map_or(Input::Done, |(engine, packet)| Input::Packet(engine, packet)),
+            other => other,
+        }
+    }
+
+    /// The same, but a packet that goes straight down is handed to `deliver`, which puts it where it stays: it is large, and
+    /// moved twice it would cost more than all that is looked at in it.
+    #[inline]
+    pub(crate) fn input_to(
+        &mut self,
+        now: Instant,
+        netif: NetifId,
+        frame: Frame,
+        deliver: impl FnOnce(EngineIndex, Packet),
+    ) -> Input {
         self.now = now;
         let Some(interface) = self.netifs.get(usize::from(netif.0)) else {
             return self.refuse(DropReason("input: no such interface"));
@@ -38,11 +54,11 @@ impl Net {
         };
         match link.ethertype {
             ETHERTYPE_IPV4 => match ipv4::parse(frame.bytes().get(link.bytes..).unwrap_or_default()) {
-                Ok(header) => self.ip_input(now, netif, link, header, frame),
+                Ok(header) => self.ip_input(now, netif, link, header, frame, deliver),
                 Err(reason) => self.refuse(reason),
             },
             ETHERTYPE_IPV6 => match ipv6::parse(frame.bytes().get(link.bytes..).unwrap_or_default()) {
-                Ok(header) => self.ip_input(now, netif, link, header, frame),
+                Ok(header) => self.ip_input(now, netif, link, header, frame, deliver),
                 Err(fault) => self.ipv6_fault(now, netif, link, frame, fault),
             },
             ETHERTYPE_ARP => {
@@ -54,7 +70,15 @@ impl Net {
     }
 
     #[inline(always)] // Twice: each family's checks of addresses fold to their own.
-    fn ip_input(&mut self, now: Instant, netif: NetifId, link: Link, header: IpHeader, mut frame: Frame) -> Input {
+    fn ip_input(
+        &mut self,
+        now: Instant,
+        netif: NetifId,
+        link: Link,
+        header: IpHeader,
+        mut frame: Frame,
+        deliver: impl FnOnce(EngineIndex, Packet),
+    ) -> Input {
         if let Err(reason) = ip::check_source(&self.locals, netif, header.src) {
             return self.refuse(reason);
         }
@@ -75,7 +99,12 @@ impl Net {
         // Two arrivals, because the one that goes straight down then need not be put into memory.
         match self.claims.ip(header.protocol) {
             Some(&claim) if header.fragment.is_none() => {
-                self.deliver_to(claim, Arrival { netif, header, group, frame })
+                let arrival = Arrival { netif, header, group, frame };
+                match arrival.check(claim.checksum) {
+                    Ok(()) => deliver(claim.engine, arrival.into_packet(0, 0, 0)),
+                    Err(reason) => return self.refuse(reason),
+                }
+                Input::Done
             }
             _ => self.branch_off(now, Arrival { netif, header, group, frame }),
         }
@@ -90,25 +119,12 @@ impl Net {
     /// Hands a whole packet to whoever has claimed it.
     pub(super) fn deliver(&mut self, now: Instant, arrival: Arrival) -> Input {
         match self.claims.ip(arrival.header.protocol) {
-            Some(&claim) => self.deliver_to(claim, arrival),
+            Some(&IpClaim { engine, checksum }) => match arrival.check(checksum) {
+                Ok(()) => Input::Packet(engine, arrival.into_packet(0, 0, 0)),
+                Err(reason) => self.refuse(reason),
+            },
             None => self.deliver_own(now, arrival),
         }
-    }
-
-    #[inline(always)] // An `Arrival` is large to hand over.
-    fn deliver_to(&mut self, IpClaim { engine, checksum }: IpClaim, arrival: Arrival) -> Input {
-        if arrival.group {
-            return self.refuse(DropReason("ip: transport packet to a group"));
-        }
-        if let Some(ChecksumSpec { field }) = checksum {
-            if arrival.frame.len() < usize::from(field) + 2 {
-                return self.refuse(DropReason("transport: truncated"));
-            }
-            if !arrival.checksum_holds() {
-                return self.refuse(DropReason("transport: checksum"));
-            }
-        }
-        Input::Packet(engine, arrival.into_packet(0, 0, 0))
     }
 
     /// The protocols that the framework knows: UDP as an envelope, and ICMP.
@@ -164,6 +180,23 @@ impl Net {
 }
 
 impl Arrival {
+    /// Whether an engine takes it that keeps its checksum there.
+    #[inline(always)]
+    fn check(&self, checksum: Option<ChecksumSpec>) -> Result<(), DropReason> {
+        if self.group {
+            return Err(DropReason("ip: transport packet to a group"));
+        }
+        if let Some(ChecksumSpec { field }) = checksum {
+            if self.frame.len() < usize::from(field) + 2 {
+                return Err(DropReason("transport: truncated"));
+            }
+            if !self.checksum_holds() {
+                return Err(DropReason("transport: checksum"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the transport checksum is right, or need not be looked at: a device did, or no wire was crossed.
     #[inline(always)]
     pub(super) fn checksum_holds(&self) -> bool {

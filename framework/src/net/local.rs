@@ -99,8 +99,8 @@ fn common_prefix_bits(a: Ip, b: Ip) -> u32 {
 
 #[inline]
 fn bucket(ip: Ip) -> usize {
-    let [.., c, d] = ip.octets4();
-    usize::from(d ^ c.rotate_left(4)) % BUCKETS
+    // The last byte of a product depends on all of its factors' bytes: neighbouring networks are not to share buckets.
+    (ip.mixed() >> 56) as usize % BUCKETS
 }
 
 const BUCKETS: usize = 256;

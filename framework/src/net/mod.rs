@@ -17,6 +17,7 @@ mod drops;
 mod egress;
 mod emit;
 mod ethernet;
+mod express;
 mod fragment;
 mod header;
 mod icmp;

@@ -66,6 +66,8 @@ pub(crate) struct Neighbours {
     changes: Vec<NeighbourChange>,
     /// No entry's deadline is earlier.
     next_deadline: Instant,
+    /// Counts what makes an address that was given out before its time wrong.
+    epoch: u32,
 }
 
 struct Entry {
@@ -98,6 +100,7 @@ impl Neighbours {
             idle: LruList::default(),
             changes: Vec::new(),
             next_deadline: Instant::NEVER,
+            epoch: 0,
         }
     }
 
@@ -135,6 +138,18 @@ impl Neighbours {
         let same = |i: &u32| self.entries.get(*i as usize).is_some_and(|e| e.ip == ip && e.netif == netif);
         let index = *self.by_address.find(hash(self.keys, netif, ip), same)?;
         Some(NeighbourId { index, generation: self.entries.get(index as usize)?.generation })
+    }
+
+    /// As long as this is the same, what [`fresh_until`](Self::fresh_until) said of an address stands.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Until when the address of `id` can be used without asking.
+    pub(crate) fn fresh_until(&self, id: NeighbourId) -> Instant {
+        let fresh = self.get(id).filter(|entry| entry.state == State::Reachable);
+        fresh.map_or(Instant::ZERO, |entry| entry.deadline)
     }
 
     /// Where to send for `id`, if that is known, and the question to ask now, if there is one.
@@ -199,6 +214,7 @@ impl Neighbours {
             entry.mac = mac;
             entry.state = State::Reachable;
             entry.deadline = fresh_until;
+            self.epoch = self.epoch.wrapping_add(1);
         }
         if waited {
             self.note(NeighbourChange::Resolved(id));
@@ -289,6 +305,7 @@ impl Neighbours {
     fn evict(&mut self) -> Option<u32> {
         let index = self.idle.oldest()?;
         self.idle.remove(index);
+        self.epoch = self.epoch.wrapping_add(1);
         let entry = self.entries.get_mut(index as usize)?;
         entry.parked.clear();
         let id = NeighbourId { index, generation: entry.generation };

@@ -55,10 +55,26 @@ pub(crate) enum Hop {
     },
 }
 
+/// For how long the next hop that a template has is the right one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HopKnown {
+    /// Of the neighbours' table, when it was asked.
+    pub(crate) epoch: u32,
+    pub(crate) until: Instant,
+}
+
+impl HopKnown {
+    #[inline]
+    pub(crate) fn holds(self, epoch: u32, now: Instant) -> bool {
+        now < self.until && (self.epoch == epoch || self.until == Instant::NEVER)
+    }
+}
+
 pub(crate) struct Path {
     pub(crate) local: Ip,
     pub(crate) remote: Ip,
     pub(crate) hop: Hop,
+    pub(crate) hop_known: HopKnown,
     pub(crate) template: HeaderTemplate,
     pub(crate) mtu: u32,
     pub(crate) netif: u16,
@@ -142,10 +158,15 @@ impl Paths {
         };
         let generation = self.entries.get(index as usize).map_or(0, |old| old.generation.wrapping_add(1));
         let NewPath { local, remote, hop, template, mtu, netif, ident } = new;
+        let until = match hop {
+            Hop::Fixed => Instant::NEVER,
+            Hop::Neighbour { .. } => Instant::ZERO,
+        };
         let path = Path {
             local,
             remote,
             hop,
+            hop_known: HopKnown { epoch: 0, until },
             template,
             mtu,
             netif,

@@ -41,11 +41,15 @@ impl Wakers {
         self.dropped.extend(self.ports.insert(port, waker.clone()));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(&mut self, flow: FlowId, ready: Ready) {
-        if self.flows.is_empty() {
-            return;
+        if !self.flows.is_empty() {
+            self.wake_waiting(flow, ready);
         }
+    }
+
+    #[inline(never)]
+    fn wake_waiting(&mut self, flow: FlowId, ready: Ready) {
         let Some(waiting) = self.flows.get_mut(&flow) else { return };
         let over = ready.intersects(Ready::CLOSED);
         if over || ready.intersects(Ready::READABLE | Ready::PEER_FINISHED) {
@@ -60,7 +64,9 @@ impl Wakers {
     }
 
     pub(crate) fn wake_port(&mut self, port: PortId) {
-        self.woken.extend(self.ports.remove(&port));
+        if !self.ports.is_empty() {
+            self.woken.extend(self.ports.remove(&port));
+        }
     }
 
     pub(crate) fn forget(&mut self, flow: FlowId) {

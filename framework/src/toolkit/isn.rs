@@ -5,7 +5,6 @@ use crate::addr::Endpoint;
 use crate::time::Instant;
 use siphasher::sip::SipHasher24;
 use std::fmt;
-use std::hash::Hasher;
 
 /// ISN = M + F(local, remote, key): M ticks every 4 us, F is a keyed hash (RFC 6528 section 3). One per host.
 #[derive(Clone)]
@@ -24,15 +23,20 @@ impl InitialSequence {
     /// The first sequence number of a flow between the two that starts at `now`.
     #[must_use]
     pub fn isn(&self, local: Endpoint, remote: Endpoint, now: Instant) -> SeqNum {
-        let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
-        // Written at once: each write has its price.
-        let mut ends = [0; 36];
-        ends[..16].copy_from_slice(&local.ip.octets());
-        ends[16..32].copy_from_slice(&remote.ip.octets());
-        ends[32..34].copy_from_slice(&local.port.to_be_bytes());
-        ends[34..].copy_from_slice(&remote.port.to_be_bytes());
-        hasher.write(&ends);
-        SeqNum(hasher.finish() as u32) + (now.as_nanos() / TICK_NANOS) as u32
+        let hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
+        let (l, r) = (local.port.to_be_bytes(), remote.port.to_be_bytes());
+        // A hash knows how long its input is, so the families need no mark, and the shorter one its own price.
+        let place = if local.ip.is_v4() && remote.ip.is_v4() {
+            let ([a, b, c, d], [e, f, g, h]) = (local.ip.octets4(), remote.ip.octets4());
+            hasher.hash(&[a, b, c, d, e, f, g, h, l[0], l[1], r[0], r[1]])
+        } else {
+            let mut ends = [0; 36];
+            ends[..16].copy_from_slice(&local.ip.octets());
+            ends[16..32].copy_from_slice(&remote.ip.octets());
+            ends[32..].copy_from_slice(&[l[0], l[1], r[0], r[1]]);
+            hasher.hash(&ends)
+        };
+        SeqNum(place as u32) + (now.as_nanos() / TICK_NANOS) as u32
     }
 }
 

@@ -38,17 +38,13 @@ use std::ops::Range;
 /// [`detect_loss`](Self::detect_loss) (with SACK) or, per duplicate, [`on_duplicate_ack`](Self::on_duplicate_ack)
 /// (without). Before sending new data take from [`next_lost`](Self::next_lost) what goes first.
 #[derive(Clone, Debug)]
-pub struct SentLedger(Repr);
-
-#[derive(Clone, Debug)]
-enum Repr {
-    /// All of `una..nxt`, if anything, was sent once, at one time, and is in flight.
-    Lone {
-        una: u64,
-        nxt: u64,
-        sent_at: Instant,
-    },
-    Board(Box<Board>),
+pub struct SentLedger {
+    /// Both also those of the board, if there is one: they are asked for all the time.
+    una: u64,
+    nxt: u64,
+    /// Without a board: when all of `una..nxt` was sent, if anything; it was sent once and is in flight.
+    sent_at: Instant,
+    board: Option<Box<Board>>,
 }
 
 /// What a cumulative acknowledgement did.
@@ -125,27 +121,21 @@ impl SentLedger {
     /// Nothing sent; `first` is the offset of the first unit to be sent.
     #[must_use]
     pub const fn new(first: u64) -> Self {
-        Self(Repr::Lone { una: first, nxt: first, sent_at: Instant::ZERO })
+        Self { una: first, nxt: first, sent_at: Instant::ZERO, board: None }
     }
 
     /// The oldest unacknowledged offset.
     #[inline]
     #[must_use]
-    pub fn una(&self) -> u64 {
-        match &self.0 {
-            Repr::Lone { una, .. } => *una,
-            Repr::Board(board) => board.una,
-        }
+    pub const fn una(&self) -> u64 {
+        self.una
     }
 
     /// The next offset to be sent for the first time.
     #[inline]
     #[must_use]
-    pub fn nxt(&self) -> u64 {
-        match &self.0 {
-            Repr::Lone { nxt, .. } => *nxt,
-            Repr::Board(board) => board.nxt,
-        }
+    pub const fn nxt(&self) -> u64 {
+        self.nxt
     }
 
     /// Whether everything sent is acknowledged.
@@ -159,7 +149,7 @@ impl SentLedger {
     #[inline]
     #[must_use]
     pub fn outstanding(&self) -> u64 {
-        self.nxt() - self.una()
+        self.nxt - self.una
     }
 
     /// What is thought to be in the network: sent, not acknowledged in any way, not lost; retransmissions count once
@@ -167,33 +157,30 @@ impl SentLedger {
     #[inline]
     #[must_use]
     pub fn in_flight_bytes(&self) -> u64 {
-        match &self.0 {
-            Repr::Lone { una, nxt, .. } => nxt - una,
-            Repr::Board(board) => board.in_flight(),
-        }
+        self.board.as_ref().map_or(self.outstanding(), |board| board.in_flight())
     }
 
     /// Held for lost and not yet sent again.
     #[inline]
     #[must_use]
     pub fn lost_bytes(&self) -> u64 {
-        self.board_if_any().map_or(0, |board| board.lost)
+        self.board.as_ref().map_or(0, |board| board.lost)
     }
 
     /// Reported by SACK beyond `una`.
     #[inline]
     #[must_use]
     pub fn sacked_bytes(&self) -> u64 {
-        self.board_if_any().map_or(0, |board| board.sacked)
+        self.board.as_ref().map_or(0, |board| board.sacked)
     }
 
     /// When the unit at `una` was last sent: what a retransmission timer counts from.
     #[inline]
     #[must_use]
     pub fn first_unacked_sent_at(&self) -> Option<Instant> {
-        match &self.0 {
-            Repr::Lone { una, nxt, sent_at } => (una != nxt).then_some(*sent_at),
-            Repr::Board(board) => board.entries.front().map(|e| e.sent_at),
+        match &self.board {
+            None => (self.una != self.nxt).then_some(self.sent_at),
+            Some(board) => board.entries.front().map(|e| e.sent_at),
         }
     }
 
@@ -201,27 +188,25 @@ impl SentLedger {
     #[inline]
     #[must_use]
     pub fn recovery(&self) -> Recovery {
-        self.board_if_any().map_or(Recovery::Open, |board| board.recovery)
+        self.board.as_ref().map_or(Recovery::Open, |board| board.recovery)
     }
 
     /// Where that recovery ends: it is over when `una` reaches this offset.
     #[must_use]
     pub fn recovery_end(&self) -> Option<u64> {
-        self.board_if_any().filter(|b| b.recovery != Recovery::Open).map(|b| b.recovery_end)
+        self.board.as_ref().filter(|b| b.recovery != Recovery::Open).map(|b| b.recovery_end)
     }
 
     /// New data was sent: all from [`nxt`](Self::nxt) up to `end`. What is sent at one `now` is one entry.
     #[inline]
     pub fn on_sent(&mut self, end: u64, now: Instant) {
-        debug_assert!(end >= self.nxt(), "new data begins where the old ended");
-        match &mut self.0 {
-            Repr::Lone { una, nxt, sent_at } if una == nxt || *sent_at == now => {
-                *nxt = end.max(*nxt);
-                *sent_at = now;
-            }
-            Repr::Lone { .. } => self.board().on_sent(end, now),
-            Repr::Board(board) => board.on_sent(end, now),
+        debug_assert!(end >= self.nxt, "new data begins where the old ended");
+        if self.board.is_none() && (self.una == self.nxt || self.sent_at == now) {
+            self.sent_at = now;
+        } else {
+            self.board().on_sent(end, now);
         }
+        self.nxt = end.max(self.nxt);
     }
 
     /// Something was sent again: an answer to [`next_lost`](Self::next_lost), or a [`tail`](Self::tail) as a probe.
@@ -234,18 +219,18 @@ impl SentLedger {
     /// does nothing (an old acknowledgement).
     #[inline]
     pub fn on_cumulative(&mut self, upto: u64, now: Instant) -> Acked {
-        debug_assert!(upto <= self.nxt(), "the caller refuses acknowledgements of what was not sent");
-        match &mut self.0 {
-            Repr::Lone { una, nxt, sent_at } => {
-                let bytes = upto.min(*nxt).saturating_sub(*una);
-                if bytes == 0 {
-                    return Acked::default();
-                }
-                *una += bytes;
-                let rtt_sample = Some(now.since(*sent_at));
-                Acked { bytes, delivered: bytes, rtt_sample, newest_sent_at: Some(*sent_at), ..Acked::default() }
+        debug_assert!(upto <= self.nxt, "the caller refuses acknowledgements of what was not sent");
+        let bytes = upto.min(self.nxt).saturating_sub(self.una);
+        if bytes == 0 {
+            return Acked::default();
+        }
+        self.una += bytes;
+        match &mut self.board {
+            None => {
+                let rtt_sample = Some(now.since(self.sent_at));
+                Acked { bytes, delivered: bytes, rtt_sample, newest_sent_at: Some(self.sent_at), ..Acked::default() }
             }
-            Repr::Board(board) => board.on_cumulative(upto, now),
+            Some(board) => board.on_cumulative(upto, now),
         }
     }
 
@@ -253,7 +238,7 @@ impl SentLedger {
     /// does not is ignored. A peer that splits our ranges into more than [`ENTRIES_MAX`] is not followed further: the
     /// parts that fill no entry of ours are ignored, and sent again in the end.
     pub fn on_sack(&mut self, range: Range<u64>, now: Instant) -> Sacked {
-        if range.start.max(self.una()) >= range.end.min(self.nxt()) {
+        if range.start.max(self.una) >= range.end.min(self.nxt) {
             return Sacked::default();
         }
         self.board().on_sack(range, now)
@@ -270,10 +255,10 @@ impl SentLedger {
     /// window. Call after the acknowledgements of a run are in, and at `recheck_at`. `segment` is the size of a full
     /// segment (1 for packet numbers): three of them sacked end the patience with reordering.
     pub fn detect_loss(&mut self, now: Instant, rtt: &RttEstimator, segment: u32) -> Loss {
-        match &mut self.0 {
+        match &mut self.board {
             // Nothing was sent before something that arrived: what remains was sent with or after it.
-            Repr::Lone { .. } => Loss::default(),
-            Repr::Board(board) => board.detect_loss(now, rtt, segment),
+            None => Loss::default(),
+            Some(board) => board.detect_loss(now, rtt, segment),
         }
     }
 
@@ -304,7 +289,7 @@ impl SentLedger {
     /// The losses of this recovery turned out not to be (Eifel, F-RTO, D-SACK; RFC 4015, RFC 5682): whatever is held
     /// for lost is in flight again and the recovery is over. The caller tells the controller.
     pub fn undo(&mut self) {
-        if let Repr::Board(board) = &mut self.0 {
+        if let Some(board) = &mut self.board {
             board.undo();
         }
     }
@@ -313,37 +298,34 @@ impl SentLedger {
     /// [`on_retransmitted`](Self::on_retransmitted) says otherwise, so a failed send costs nothing.
     #[inline]
     pub fn next_lost(&mut self, bytes_max: u64) -> Option<Range<u64>> {
-        match &mut self.0 {
-            Repr::Lone { .. } => None,
-            Repr::Board(board) => board.next_lost(bytes_max),
-        }
+        self.board.as_mut()?.next_lost(bytes_max)
     }
 
     /// The end of what has not arrived, at most `bytes_max` of it: what a tail loss probe sends again (RFC 8985 7.3).
     #[must_use]
     pub fn tail(&self, bytes_max: u64) -> Option<Range<u64>> {
-        match &self.0 {
-            Repr::Lone { una, nxt, .. } => {
-                (una != nxt && bytes_max > 0).then(|| nxt.saturating_sub(bytes_max).max(*una)..*nxt)
+        match &self.board {
+            None => {
+                let start = self.nxt.saturating_sub(bytes_max).max(self.una);
+                (start < self.nxt).then_some(start..self.nxt)
             }
-            Repr::Board(board) => board.tail(bytes_max),
+            Some(board) => board.tail(bytes_max),
         }
     }
 
     /// Forgets everything and starts again at `first`. What was allocated stays.
     pub fn clear(&mut self, first: u64) {
-        match &mut self.0 {
-            Repr::Lone { .. } => *self = Self::new(first),
-            Repr::Board(board) => board.clear(first),
+        let mut board = self.board.take();
+        if let Some(board) = &mut board {
+            board.clear(first);
         }
+        *self = Self { board, ..Self::new(first) };
     }
 
     /// Gives back the heap memory if nothing is outstanding; what was learned of the path's reordering goes with it.
     pub fn release(&mut self) {
-        if let Repr::Board(board) = &self.0
-            && board.una == board.nxt
-        {
-            *self = Self::new(board.nxt);
+        if self.is_empty() {
+            *self = Self::new(self.nxt);
         }
     }
 
@@ -352,33 +334,24 @@ impl SentLedger {
     /// # Panics
     /// If it does not hold.
     pub fn check_invariants(&self) {
-        match &self.0 {
-            Repr::Lone { una, nxt, .. } => assert!(una <= nxt),
-            Repr::Board(board) => board.check_invariants(),
-        }
-    }
-
-    fn board_if_any(&self) -> Option<&Board> {
-        match &self.0 {
-            Repr::Lone { .. } => None,
-            Repr::Board(board) => Some(board),
+        assert!(self.una <= self.nxt);
+        if let Some(board) = &self.board {
+            assert_eq!((board.una, board.nxt), (self.una, self.nxt), "the board's ends");
+            board.check_invariants();
         }
     }
 
     /// The board, made now if there was none.
     fn board(&mut self) -> &mut Board {
-        if let Repr::Lone { una, nxt, sent_at } = self.0 {
-            let mut board = Board::new(una);
+        let Self { una, nxt, sent_at, board } = self;
+        board.get_or_insert_with(|| {
+            let mut board = Board::new(*una);
             if una != nxt {
-                board.entries.push_back(Entry::new(una, sent_at, 0));
-                board.nxt = nxt;
+                board.entries.push_back(Entry::new(*una, *sent_at, 0));
+                board.nxt = *nxt;
             }
-            self.0 = Repr::Board(Box::new(board));
-        }
-        match &mut self.0 {
-            Repr::Board(board) => board,
-            Repr::Lone { .. } => unreachable!("replaced above"),
-        }
+            Box::new(board)
+        })
     }
 }
 

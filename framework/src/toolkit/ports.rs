@@ -18,6 +18,8 @@ pub struct PortPicker {
     count: u32,
     /// `next_ephemeral` of RFC 6056, shared by all remotes.
     counter: u32,
+    /// The pair asked for last, and its offset: clients mostly go where they went before.
+    last: Option<(Ip, Endpoint, u32)>,
 }
 
 impl PortPicker {
@@ -32,13 +34,17 @@ impl PortPicker {
     pub fn with_range(key: (u64, u64), ports: RangeInclusive<u16>) -> Self {
         let (first, last) = (*ports.start().max(&FIRST_UNPRIVILEGED), *ports.end());
         let (first, last) = if first <= last { (first, last) } else { (*DEFAULT_PORTS.start(), *DEFAULT_PORTS.end()) };
-        Self { key, first, count: u32::from(last - first) + 1, counter: 0 }
+        Self { key, first, count: u32::from(last - first) + 1, counter: 0, last: None }
     }
 
     /// A port for a flow from `local` to `remote` that is not `taken`, or `None` if all of the range are; each is
     /// asked for at most once.
     pub fn next(&mut self, local: Ip, remote: Endpoint, mut taken: impl FnMut(u16) -> bool) -> Option<u16> {
-        let offset = self.offset(local, remote);
+        let offset = match self.last {
+            Some((to_local, to_remote, offset)) if (to_local, to_remote) == (local, remote) => offset,
+            _ => self.offset(local, remote),
+        };
+        self.last = Some((local, remote, offset));
         for _ in 0..self.count {
             let port = self.first + ((u64::from(offset) + u64::from(self.counter)) % u64::from(self.count)) as u16;
             self.counter = (self.counter + 1) % self.count;

@@ -127,8 +127,13 @@ impl RecvBuffer {
                 break;
             }
             room.split_at_mut(count).0.copy_from_slice(bytes.split_at(count).0);
-            self.consume(mem, count);
+            self.len -= count as u32;
             read += count;
+            if count < bytes.len() {
+                mem.trim_node(self.head, count);
+                break;
+            }
+            self.drop_head(mem);
         }
         read
     }

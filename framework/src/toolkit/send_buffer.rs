@@ -89,6 +89,16 @@ impl SendBuffer {
         true
     }
 
+    /// The `len_bytes` bytes from `offset_bytes` on, if they lie together in the chunk where the last furthest read ended:
+    /// what there is of small messages.
+    #[inline]
+    #[must_use]
+    pub fn slice<'m>(&self, mem: &'m Mem, offset_bytes: usize, len_bytes: usize) -> Option<&'m [u8]> {
+        let position = usize::from(self.head_start) + offset_bytes;
+        let at = position.checked_sub(self.cursor_at as usize)?;
+        mem.chunks.filled(self.cursor).get(at..at + len_bytes)
+    }
+
     /// The `len_bytes` bytes from `offset_bytes` on, in order, in pieces. A prefix of what was asked if that is more than
     /// is held or lies in more than [`SLICES_MAX`](Self::SLICES_MAX) pieces. O(1) where the last furthest read ended.
     #[inline]
@@ -247,8 +257,10 @@ mod tests {
                     }
                     _ => {
                         let offset = if op == 2 { sent } else { a };
+                        let together = buffer.slice(&mem, offset, b).map(<[u8]>::to_vec);
                         let slices = buffer.slices(&mem, offset, b);
                         let got = slices.concat();
+                        prop_assert!(together.is_none_or(|together| together == got));
                         let want = model.get(offset..).unwrap_or_default();
                         let want = &want[..want.len().min(b)];
                         prop_assert!(want.starts_with(&got));

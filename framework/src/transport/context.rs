@@ -39,6 +39,15 @@ pub struct LaneParts {
     pub drops: Counters,
 }
 
+impl LaneParts {
+    /// The lane, as one engine's transport is given it.
+    #[inline(always)]
+    pub(crate) fn cx<'a, T: Transport>(&'a mut self, local: &'a mut Local<T>) -> LaneCx<'a, T> {
+        let Self { now, mem, rng, observers, drops } = self;
+        LaneCx { now: *now, mem, rng, observers, drops, local }
+    }
+}
+
 /// The lane, for calls that concern no single flow.
 pub struct LaneCx<'a, T: Transport> {
     /// Now.
@@ -142,6 +151,15 @@ impl<T: Transport> Context<'_, T> {
     #[must_use]
     pub fn flow_ref(&self) -> FlowRef {
         FlowRef { engine: self.lane.local.index.0, index: self.id.index, generation: self.id.generation }
+    }
+
+    /// Tells observers of this flow; the closure runs only if there is one.
+    #[inline]
+    pub fn observe_flow<'e>(&mut self, event: impl FnOnce(FlowRef) -> Event<'e>) {
+        if self.lane.observers.is_some() {
+            let flow = self.flow_ref();
+            self.lane.observe(|| event(flow));
+        }
     }
 
     /// The flow's first key.

@@ -15,7 +15,8 @@ use burstlane_tcp::Tcp;
 use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
 
-/// TCP with its defaults. In half of the runs its sequence numbers are about to wrap.
+/// TCP with its defaults. In half of the runs its sequence numbers are about to wrap; in some its buffers are small, so that
+/// windows shut (but not where a bottleneck is to be filled).
 #[must_use]
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
@@ -23,6 +24,10 @@ pub fn tcp() -> Subject<Tcp> {
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
         let before_the_wrap = (scenario.seed >> 1) % 20_000;
         config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
+        let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
+        if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
+            (config.send_buffer_bytes, config.receive_buffer_bytes) = (bytes, bytes);
+        }
     })
 }
 

@@ -33,6 +33,12 @@ pub enum Law {
     /// The congestion window is reduced once for each window of data that lost something, and for a repetition that was lost
     /// too (RFC 5681 4.3): never three times within a round trip.
     OneReduction,
+    /// What is lost makes the congestion window smaller (RFC 5681 3).
+    LossIsAnswered,
+    /// A congestion window that is not used does not grow: never beyond what twice the largest flight explains (RFC 7661).
+    NoHollowWindow,
+    /// Nothing is sent beyond what the receiver said it would take, and what it said once it does not take back.
+    CreditIsKept,
     /// After everything is over nothing is left: no flow, remnant, buffer, frame, timer.
     Cleanliness,
     /// No host asks for turns without end.
@@ -71,6 +77,9 @@ impl Law {
             Self::TrueRoundTrips => "true_round_trips",
             Self::InitialWindow => "initial_window",
             Self::OneReduction => "one_reduction",
+            Self::LossIsAnswered => "loss_is_answered",
+            Self::NoHollowWindow => "no_hollow_window",
+            Self::CreditIsKept => "credit_is_kept",
             Self::Cleanliness => "cleanliness",
             Self::NoSpin => "no_spin",
             Self::NoPanic => "no_panic",

@@ -259,8 +259,11 @@ fn clock() -> impl Strategy<Value = Fault> {
 }
 
 fn forged() -> impl Strategy<Value = Fault> {
-    // Our flow is open by then: a stranger who opens one first has a flow of its own.
-    (any_side(), 300_u32..1_500, 0_u32..40).prop_map(|(to, at_ms, number)| Fault::Forged { to, at_ms, number })
+    // Who is opened to has our flow by then: a stranger who opens one first has a flow of its own.
+    let late = (any_side(), 300_u32..1_500);
+    let early = (Just(Side::Left), 0_u32..300);
+    let number = prop_oneof![1 => 0_u32..4, 1 => 0_u32..40];
+    (prop_oneof![1 => early, 2 => late], number).prop_map(|((to, at_ms), number)| Fault::Forged { to, at_ms, number })
 }
 
 fn flood() -> impl Strategy<Value = Fault> {

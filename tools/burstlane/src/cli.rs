@@ -143,7 +143,10 @@ pub struct GetArgs {
 /// `bench`.
 #[cfg(feature = "bench")]
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  burstlane bench b1 b6 --json bench.json")]
+#[command(after_help = "Example:\n  burstlane bench b1 b6 --json bench.json\n\n\
+    Instructions instead of time, which repeat exactly: (count at 2N - count at N) / N of\n  \
+    GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1000000000 valgrind --tool=callgrind \\\n    \
+    burstlane bench b2 --units N --stack burstlane")]
 pub struct BenchArgs {
     /// Which workloads
     #[arg(required = true, value_enum)]
@@ -158,8 +161,24 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub seconds: f64,
     /// Write the figures to FILE as a JSON array
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "units")]
     pub json: Option<PathBuf>,
+    /// Do N units once by a clock that steps, and measure nothing: to be counted from outside
+    #[arg(long, value_name = "N", requires = "stack", value_parser = clap::value_parser!(u32).range(1..))]
+    pub units: Option<u32>,
+    /// Only this stack
+    #[arg(long, value_enum)]
+    pub stack: Option<StackName>,
+}
+
+/// Whose stack is measured.
+#[cfg(feature = "bench")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StackName {
+    /// Ours.
+    Burstlane,
+    /// smoltcp.
+    Smoltcp,
 }
 
 /// `sim`.

@@ -86,7 +86,7 @@ impl Answers {
         while let Some(answer) = self.queue.front() {
             match answer.send(config, ts_offset, now, out) {
                 // Whoever cannot be reached now asks again.
-                Ok(_) | Err(TxStop::Unresolved | TxStop::TooBig { .. } | TxStop::NoPath) => {
+                Ok(()) | Err(TxStop::Unresolved | TxStop::TooBig { .. } | TxStop::NoPath) => {
                     self.queue.pop_front();
                 }
                 Err(TxStop::Full | TxStop::NoMemory) => return TxStatus::More,
@@ -97,7 +97,7 @@ impl Answers {
 }
 
 impl Answer {
-    fn send(&self, config: &Config, ts_offset: u32, now: Instant, out: &mut TxBatch<'_>) -> Result<usize, TxStop> {
+    fn send(&self, config: &Config, ts_offset: u32, now: Instant, out: &mut TxBatch<'_>) -> Result<(), TxStop> {
         let (local, remote) = (self.tuple.local(), self.tuple.remote());
         let path = out.path(Some(local.ip), remote.ip).map_err(|_| TxStop::NoPath)?;
         let header = match &self.kind {
@@ -119,7 +119,7 @@ impl Answer {
                 with_timestamps(header, wait.ts_recent, timestamp(now, ts_offset))
             }
         };
-        out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())
+        out.segment(path, &TX_INFO, header.as_slice(), &[])
     }
 }
 

@@ -25,7 +25,8 @@ pub struct Config {
     pub time_wait_timeout: Duration,
     /// How long we wait in FIN-WAIT-2 for the peer's FIN once the application has let go.
     pub fin_wait_timeout: Duration,
-    /// Times that a SYN or SYN-ACK is sent again before giving up.
+    /// Times that a SYN or SYN-ACK is sent again before giving up. 7 with the default timeouts are 183 s (RFC 9293 3.8.3: R2 for a
+    /// SYN at least 3 minutes, MUST-23).
     pub syn_retries_max: u8,
     /// Timeouts in a row, without an answer, before a connection is given up. 15 with the default timeouts are about 15
     /// minutes (RFC 9293 3.8.3: R2 at least 100 s).
@@ -46,6 +47,9 @@ pub struct Config {
     /// For tests of what happens where sequence numbers wrap: every connection begins here. Never on a network: numbers that
     /// can be guessed let strangers in (RFC 6528).
     pub fixed_isn: Option<u32>,
+    /// A mistake made on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Config {
@@ -93,7 +97,7 @@ impl Default for Config {
             congestion: Box::new(Cubic::default()),
             time_wait_timeout: Duration::from_secs(60),
             fin_wait_timeout: Duration::from_secs(60),
-            syn_retries_max: 6,
+            syn_retries_max: 7,
             retries_max: 15,
             user_timeout: None,
             rto: RtoConfig::default(),
@@ -102,6 +106,8 @@ impl Default for Config {
             sack: true,
             window_scaling: true,
             fixed_isn: None,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

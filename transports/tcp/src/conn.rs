@@ -176,12 +176,12 @@ impl Conn {
     }
 
     /// The one place where the state changes.
+    #[inline]
     pub(crate) fn transition(&mut self, cx: &mut Context<'_, Tcp>, to: State) {
         let from = self.state;
         assert!(from.may_become(to), "{from} -> {to} is no edge of RFC 9293 figure 5");
         self.state = to;
-        let flow = cx.flow_ref();
-        cx.observe(|| burstlane::observe::Event::StateChanged { flow, from: from.name(), to: to.name() });
+        cx.observe_flow(|flow| burstlane::observe::Event::StateChanged { flow, from: from.name(), to: to.name() });
     }
 
     /// SND.UNA.

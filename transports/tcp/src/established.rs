@@ -109,6 +109,7 @@ impl Tcp {
             cx.count(NO_MEMORY);
             return conn.ack_now(cx);
         }
+        self.tell_received(cx, conn, conn.rcv_nxt..conn.rcv_nxt + u64::from(bytes));
         conn.rcv_nxt += u64::from(bytes);
         totals.received_bytes += u64::from(bytes);
     }
@@ -123,13 +124,19 @@ impl Tcp {
         upto: u64,
         totals: &mut Totals,
     ) {
+        if planted!(self.config, ComparesNumbersAsIntegers) && upto as u32 <= conn.snd_una() as u32 {
+            return;
+        }
+        let resent_at = planted!(self.config, ForgetsKarn).then(|| conn.ledger.first_unacked_sent_at()).flatten();
         let acked: Acked = conn.ledger.on_cumulative(upto, cx.now);
         totals.acks += 1;
         totals.acked_bytes += acked.bytes;
         totals.delivered_bytes += acked.delivered;
         totals.lost_bytes += acked.lost;
         totals.scoreboard_changed = true;
-        if acked.rtt_sample.is_some() {
+        if let Some(resent_at) = resent_at {
+            totals.rtt = Some(cx.now.since(resent_at));
+        } else if acked.rtt_sample.is_some() {
             totals.rtt = acked.rtt_sample;
         } else if totals.rtt.is_none() {
             // Of what was sent twice only an echo tells which was meant.
@@ -154,8 +161,8 @@ impl Tcp {
         }
         if let Some(rtt) = totals.rtt {
             conn.rtt.on_sample(cx.now, rtt);
-            let (flow, estimator) = (cx.flow_ref(), &conn.rtt);
-            cx.observe(|| Event::RttSample { flow, rtt, srtt: estimator.smoothed(), rto: estimator.rto() });
+            let estimator = &conn.rtt;
+            cx.observe_flow(|flow| Event::RttSample { flow, rtt, srtt: estimator.smoothed(), rto: estimator.rto() });
         }
         if totals.acked_bytes > 0 {
             self.release_acked(cx, conn, io, totals.acked_bytes);
@@ -194,9 +201,10 @@ impl Tcp {
         if after == 0 || before > half && after <= half {
             cx.emit(Ready::WRITABLE);
         }
-        let flow = cx.flow_ref();
-        let offset = || self.cold.get_at(conn.cold).map_or(0, |cold| conn.snd_una().saturating_sub(cold.iss + 1));
-        cx.observe(|| Event::Acked { flow, offset: offset() });
+        cx.observe_flow(|flow| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
+            Event::Acked { flow, offset: conn.snd_una().saturating_sub(first + u64::from(fin)) }
+        });
     }
 
     /// The timer after an acknowledgement (RFC 6298 5.2, 5.3), unless one for reordering was set.
@@ -207,6 +215,8 @@ impl Tcp {
         if conn.ledger.is_empty() {
             conn.disarm();
             self.note_idle(cx.now, conn);
+        } else if planted!(self.config, TimerStopsAtPartialAck) {
+            conn.disarm();
         } else if totals.acked_bytes > 0 {
             self.arm_answer(cx.now, conn);
         }
@@ -258,13 +268,15 @@ pub(crate) fn take_window(conn: &mut Conn, header: &Header, totals: &mut Totals)
     let before = conn.snd_wnd;
     conn.set_window(header.window, conn.snd_scale());
     totals.window_grew |= conn.snd_wnd > before;
-    conn.snd_wl1 = header.seq;
+    if header.seq.after(conn.snd_wl1) {
+        conn.snd_wl1 = header.seq;
+    }
 }
 
 /// Learns how large the peer's full segments are.
 #[inline]
 pub(crate) fn note_segment_size(conn: &mut Conn, bytes: u32, packets: u32) {
-    let each = bytes / packets.max(1);
+    let each = if packets <= 1 { bytes } else { bytes / packets };
     if each > u32::from(conn.rcv_mss) {
         conn.rcv_mss = each.min(u32::from(u16::MAX)) as u16;
     }

@@ -4,7 +4,7 @@
 use burstlane::net::{DropReason, Packet};
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::{FourTuple, RttEstimator, SeqNum};
+use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{
     Class, Context, FlowError, LaneCx, Listener, Open, Opened, RemnantInput, Unmatched, Verdict,
 };
@@ -23,6 +23,10 @@ impl Tcp {
     /// OPEN, active (RFC 9293 3.10.1). The SYN leaves in `poll_tx`.
     pub(crate) fn open(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
         let path = open.path.ok_or(FlowError::Unreachable)?;
+        if path.neighbour.is_none() && !path.loopback {
+            // It leads to a group; a connection has one peer (RFC 9293 3.9.1.1, MUST-46).
+            return Err(FlowError::Unreachable);
+        }
         let key = FourTuple::new(open.local, open.remote);
         let is_v4 = key.local().ip.is_v4();
         let mss = mss_offer(&self.config, path.mtu, is_v4);
@@ -33,6 +37,7 @@ impl Tcp {
         Ok(Opened { key, conn, io: StreamIo::new(self.config.send_buffer_bytes) })
     }
 
+    #[inline]
     fn new_conn(&mut self, now: Instant, state: State, iss: SeqNum, peer_mss: u16) -> Option<Conn> {
         let offers = Offers {
             timestamps: self.config.timestamps,
@@ -41,9 +46,8 @@ impl Tcp {
         };
         let cold = Cold::new(now, iss.first_offset(), peer_mss, offers);
         let cold = self.cold.insert(cold).ok()?.index;
-        let rtt = RttEstimator::new(&self.config.rto);
         let rcv_scale = self.config.window_scale();
-        Some(Conn::new(NewConn { state, iss, rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold }))
+        Some(Conn::new(NewConn { state, iss, rtt: self.rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold }))
     }
 
     /// A segment for CLOSED or LISTEN (RFC 9293 3.10.7.1 and 3.10.7.2).
@@ -123,12 +127,15 @@ impl Tcp {
                 let Some(key) = wire::tuple(packet) else { return Verdict::Gone };
                 self.on_time_wait(cx, wait, header, key, listener)
             }
+            (Remnant::TimeWait(_), RemnantInput::Deadline(_)) if planted!(self.config, TimeWaitNeverEnds) => {
+                Verdict::Keep { until: cx.now + self.config.time_wait_timeout }
+            }
             (Remnant::TimeWait(_), RemnantInput::Deadline(_)) => Verdict::Gone,
         }
     }
 
     fn repeat_syn_ack(&mut self, cx: &mut LaneCx<'_, Self>, half: &mut HalfOpen, key: FourTuple) -> Verdict<Self> {
-        if half.retries >= self.config.syn_retries_max {
+        if half.retries >= self.config.syn_retries_max && !planted!(self.config, HalfOpenNeverExpires) {
             return Verdict::Gone;
         }
         half.retries += 1;
@@ -156,6 +163,9 @@ impl Tcp {
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
+            if planted!(self.config, RepeatedSynGetsAnotherIsn) {
+                half.iss = self.shared.isn(cx.now, &key);
+            }
             self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
             cx.want_lane_tx();
             return keep;
@@ -266,7 +276,8 @@ impl Tcp {
         let mut acknowledged = false;
         if let Some(ack) = header.ack {
             let ack_offset = ack.near(conn.snd_nxt());
-            if ack_offset <= conn.snd_una() || ack_offset > conn.snd_nxt() {
+            let is_ours = ack_offset > conn.snd_una() && ack_offset <= conn.snd_nxt();
+            if !is_ours && !planted!(self.config, SynSentTakesAnyAck) {
                 if header.control != Control::Rst {
                     let key = cx.key();
                     self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None });

@@ -11,6 +11,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod planted;
+
 mod answer;
 mod close;
 mod cold;
@@ -42,7 +45,7 @@ use burstlane::congestion::Interests;
 use burstlane::net::{ChecksumSpec, Claim, DropReason, Packet, Quote, Trouble, TxBatch};
 use burstlane::socket::{AppOp, StreamIo};
 use burstlane::time::Instant;
-use burstlane::toolkit::{FourTuple, InitialSequence, Mem, SeqNum, Slab};
+use burstlane::toolkit::{FourTuple, InitialSequence, Mem, RttEstimator, SeqNum, Slab};
 use burstlane::transport::{
     Class, Context, FlowError, LaneCx, LaneInfo, Listener, Open, Opened, Parsed, RemnantInput, Run, Transport,
     TroubleAnswer, TxStatus, Unmatched, Verdict,
@@ -51,6 +54,8 @@ use burstlane::transport::{
 pub use config::Config;
 pub use conn::Conn;
 pub use info::TcpInfo;
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 pub use remnant::{HalfOpen, Remnant, TimeWait};
 pub use state::State;
 
@@ -67,6 +72,8 @@ pub struct Tcp {
     answers: Answers,
     /// What the controllers want to hear.
     interests: Interests,
+    /// What each connection's estimator is at first.
+    rtt: RttEstimator,
     /// For the SYN that is about to take the place of a TIME-WAIT: where its numbers begin.
     reopened_iss: Option<SeqNum>,
 }
@@ -115,12 +122,14 @@ impl Transport for Tcp {
     fn new(config: Config, shared: Arc<Shared>, _lane: LaneInfo) -> Self {
         let config = config.in_range();
         let interests = config.congestion.wants();
+        let rtt = RttEstimator::new(&config.rto);
         Self {
             config,
             shared,
             cold: Slab::with_limit(u32::MAX),
             answers: Answers::default(),
             interests,
+            rtt,
             reopened_iss: None,
         }
     }
@@ -216,7 +225,9 @@ impl Transport for Tcp {
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
-        conn.reassembly.clear(mem);
+        if !planted!(self.config, LeaksWhatIsBehindGap) {
+            conn.reassembly.clear(mem);
+        }
         self.cold.remove_at(conn.cold);
     }
 }

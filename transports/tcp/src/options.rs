@@ -91,30 +91,25 @@ impl SackBlocks {
     }
 }
 
+/// Timestamps in the usual place (RFC 7323 appendix A) and nothing else: what nearly every segment has.
+#[inline(always)]
+pub(crate) fn timestamps_only(bytes: &[u8]) -> Option<Timestamps> {
+    let &[1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] = bytes else { return None };
+    Some(Timestamps { value: u32::from_be_bytes([v0, v1, v2, v3]), echo: u32::from_be_bytes([e0, e1, e2, e3]) })
+}
+
 /// Reads the option bytes of a header.
 ///
 /// # Errors
 /// An illegal length (MUST-7: it must not make us stumble), or one that the kind does not have.
-#[inline]
-pub(crate) fn parse(bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps>, Options), DropReason> {
-    if bytes.is_empty() {
-        return Ok((None, if is_syn { Options::Syn(SynOptions::default()) } else { Options::None }));
-    }
-    // The shape that nearly every segment has.
-    if let [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3] = *bytes
-        && !is_syn
-    {
-        let value = u32::from_be_bytes([v0, v1, v2, v3]);
-        let echo = u32::from_be_bytes([e0, e1, e2, e3]);
-        return Ok((Some(Timestamps { value, echo }), Options::None));
-    }
-    parse_any(bytes, is_syn)
-}
-
 #[cold]
 #[inline(never)]
-fn parse_any(mut bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps>, Options), DropReason> {
+pub(crate) fn parse(mut bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps>, Options), DropReason> {
     let (mut timestamps, mut syn, mut sack) = (None, SynOptions::default(), None);
+    if let Some((front, rest)) = bytes.split_first_chunk::<TIMESTAMPS_BYTES>() {
+        timestamps = timestamps_only(front);
+        bytes = if timestamps.is_some() { rest } else { bytes };
+    }
     loop {
         let (kind, rest) = match *bytes {
             [] | [KIND_END, ..] => break,

@@ -58,6 +58,7 @@ impl Tcp {
             self.settle_ack(cx, conn);
         }
         conn.set_deadline(cx);
+        self.tell_credit(cx, conn);
         status
     }
 
@@ -112,7 +113,7 @@ impl Tcp {
             header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         let header = header.with_options(&options.to_bytes());
-        out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())?;
+        out.segment(path, &TX_INFO, header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -182,12 +183,12 @@ impl Tcp {
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
         let seq = SeqNum::of_offset(conn.acceptable_nxt());
-        let mut header = self.header(cx.now, &cx.key(), conn, io, seq);
+        let mut header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
         if conn.has(Flag::Sack) && !conn.reassembly.is_empty() {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
         loop {
-            out.segments(path, &TX_INFO, header.as_slice(), &[], 1, |_, _| ())?;
+            out.segment(path, &TX_INFO, header.as_slice(), &[])?;
             if conn.duplicates_owed <= 1 {
                 break;
             }
@@ -273,16 +274,19 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let una = conn.snd_una();
         let data_end = una + io.tx.len() as u64;
-        let offset = (range.start - una) as usize;
+        if planted!(self.config, NeverRepeatsFin) && range.start >= data_end {
+            conn.ledger.on_retransmitted(range, cx.now);
+            return Ok(());
+        }
+        let offset = if planted!(self.config, RetransmitsFromTheHead) { 0 } else { (range.start - una) as usize };
         let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
         let plan = Plan { offset, bytes, fin: range.end > data_end };
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
         conn.ledger.on_retransmitted(range.start..end, cx.now);
         self.count_retransmission(conn, end - range.start);
-        let flow = cx.flow_ref();
         let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
         let (offset, bytes) = (range.start.saturating_sub(first), (end - range.start) as usize);
-        cx.observe(|| Event::SegmentSent { flow, offset, bytes, retransmission: true });
+        cx.observe_flow(|flow| Event::SegmentSent { flow, offset, bytes, retransmission: true });
         Ok(())
     }
 
@@ -318,9 +322,8 @@ impl Tcp {
             }
             Timer::Retransmit | Timer::Reorder | Timer::FinWait => {}
         }
-        let flow = cx.flow_ref();
         let cold = &self.cold;
-        cx.observe(|| {
+        cx.observe_flow(|flow| {
             let first = cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
             let (offset, bytes) = (start.saturating_sub(first), (end - start) as usize);
             Event::SegmentSent { flow, offset, bytes, retransmission: false }
@@ -342,8 +345,17 @@ impl Tcp {
         plan: Plan,
     ) -> Result<u64, TxStop> {
         let seq = SeqNum::of_offset(start);
-        let header = self.header(cx.now, &cx.key(), conn, io, seq);
-        let slices = io.tx.slices(cx.mem, plan.offset, plan.bytes);
+        let (one, several);
+        let slices: &[&[u8]] = match io.tx.slice(cx.mem, plan.offset, plan.bytes) {
+            Some(slice) => {
+                one = [slice];
+                &one
+            }
+            None => {
+                several = io.tx.slices(cx.mem, plan.offset, plan.bytes);
+                &several
+            }
+        };
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if offered == 0 && !plan.fin {
             // The buffer holds what SND.UNA says; if not, a bug must not become an endless loop.
@@ -352,24 +364,39 @@ impl Tcp {
         }
         let fin = plan.fin && offered == plan.bytes;
         let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
-        let mut fin_left = false;
         let segment = conn.segment_bytes() as usize;
-        let taken = out.segments(path, &TX_INFO, header.as_slice(), &slices, segment, |header, at| {
-            let flags = if at.last { last_flags } else { 0 };
-            wire::patch(header, seq + at.offset as u32, flags);
-        })?;
-        if taken == offered {
-            fin_left = fin;
-        }
+        let is_single = offered <= segment;
+        let flags = if is_single { last_flags } else { 0 };
+        let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
+        let taken = if is_single {
+            out.segment(path, &TX_INFO, header.as_slice(), slices)?;
+            offered
+        } else {
+            out.segments(path, &TX_INFO, header.as_slice(), slices, segment, |header, at| {
+                let flags = if at.last { last_flags } else { 0 };
+                wire::patch(header, seq + at.offset as u32, flags);
+            })?
+        };
         self.acknowledged_all(conn);
+        let fin_left = fin && taken == offered;
         Ok(start + taken as u64 + u64::from(fin_left))
     }
 
     /// The header of every segment once open; its window is what we advertise from now on.
     #[inline]
-    fn header(&self, now: Instant, key: &FourTuple, conn: &mut Conn, io: &StreamIo, seq: SeqNum) -> HeaderBytes {
+    fn header(
+        &self,
+        now: Instant,
+        key: &FourTuple,
+        conn: &mut Conn,
+        io: &StreamIo,
+        seq: SeqNum,
+        flags: u8,
+    ) -> HeaderBytes {
         let window = self.advertise(conn, io);
-        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK, window);
+        let is_ahead = planted!(self.config, AcksBeyondArrival) && !conn.reassembly.is_empty();
+        let ack = conn.rcv_nxt + if is_ahead { u64::from(conn.rcv_mss) } else { 0 };
+        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), wire::ACK | flags, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
@@ -383,13 +410,27 @@ impl Tcp {
         conn.unset(Flag::AckNow);
         conn.unset(Flag::AckLater);
         conn.duplicates_owed = 0;
-        conn.delayed_ack_at = Instant::NEVER;
+        if !planted!(self.config, DelayedAckTimerRunsOn) {
+            conn.delayed_ack_at = Instant::NEVER;
+        }
         conn.last_ack_sent = SeqNum::of_offset(conn.rcv_nxt);
+    }
+
+    /// How far the peer may send, as the last header that left says.
+    #[inline]
+    fn tell_credit(&self, cx: &mut Context<'_, Self>, conn: &Conn) {
+        if !conn.state().is_synchronized() {
+            return;
+        }
+        cx.observe_flow(|flow| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
+            Event::CreditGiven { flow, offset: conn.rcv_adv.saturating_sub(first) }
+        });
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
-        if conn.ledger.is_empty() && conn.timer != Timer::Persist {
+        if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }
     }

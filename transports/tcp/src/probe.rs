@@ -29,8 +29,7 @@ impl Tcp {
         if conn.ledger.is_empty() {
             return;
         }
-        let flow = cx.flow_ref();
-        cx.observe(|| Event::TimerFired { flow, name: "TLP" });
+        cx.observe_flow(|flow| Event::TimerFired { flow, name: "TLP" });
         conn.set(Flag::ProbeOwed);
         conn.arm_retransmit(cx.now);
         cx.want_tx(Class::Data);

@@ -2,6 +2,8 @@
 //! SACK), and out-of-order arrivals on our side of it. The scoreboard itself is the framework's
 //! [`SentLedger`](burstlane::toolkit::SentLedger).
 
+use std::ops::Range;
+
 use burstlane::frame::Frame;
 use burstlane::net::DropReason;
 use burstlane::observe::Event;
@@ -67,7 +69,8 @@ impl Tcp {
             let segment = conn.segment_bytes();
             let loss = conn.ledger.detect_loss(cx.now, &conn.rtt, segment);
             totals.lost_bytes += loss.bytes;
-            totals.new_episode |= loss.new_episode;
+            totals.new_episode |=
+                loss.new_episode || planted!(self.config, ReducesForEveryDuplicate) && totals.sacked_bytes > 0;
             if loss.bytes > 0 && loss.new_episode {
                 conn.set(Flag::RetransmitNow);
             }
@@ -83,11 +86,10 @@ impl Tcp {
     }
 
     fn tell_of_loss(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, bytes: u64) {
-        let flow = cx.flow_ref();
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.lost_bytes += bytes;
             let offset = conn.snd_una().saturating_sub(cold.iss + 1);
-            cx.observe(|| Event::Lost { flow, offset, bytes: bytes as usize });
+            cx.observe_flow(|flow| Event::Lost { flow, offset, bytes: bytes as usize });
         }
     }
 
@@ -97,9 +99,13 @@ impl Tcp {
             cost_bytes_max: (2 * self.config.receive_buffer_bytes as usize).max(COST_BYTES_MIN),
             pieces_max: (self.config.receive_buffer_bytes / PIECE_BYTES).max(PIECES_MIN) as usize,
         };
+        let start = start + u64::from(planted!(self.config, MisplacesWhatIsBehindGap));
+        let range = start..start + frame.len() as u64;
         let outcome = conn.reassembly.insert(cx.mem, start, frame, &limits);
         if outcome.dropped_bytes > 0 {
             cx.count(NO_REASSEMBLY);
+        } else {
+            self.tell_received(cx, conn, range);
         }
         if !conn.has(Flag::Sack) {
             // A sender without SACK counts duplicates.
@@ -113,6 +119,16 @@ impl Tcp {
         let bytes = conn.reassembly.drain_into(cx.mem, conn.rcv_nxt, &mut io.rx) as u64;
         conn.rcv_nxt += bytes;
         bytes
+    }
+
+    /// Bytes of the peer's stream, by number, that came into the connection.
+    #[inline]
+    pub(crate) fn tell_received(&self, cx: &mut Context<'_, Self>, conn: &Conn, range: Range<u64>) {
+        cx.observe_flow(|flow| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
+            let (offset, bytes) = (range.start.saturating_sub(first), (range.end - range.start) as usize);
+            Event::SegmentReceived { flow, offset, bytes }
+        });
     }
 
     /// The SACK blocks to report: the most recent first, as many as the header has room for (RFC 2018 4).

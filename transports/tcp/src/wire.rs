@@ -60,8 +60,7 @@ impl Header {
             RST | RST_AND_FIN => Control::Rst,
             _ => return Err(BAD_FLAGS),
         };
-        let (timestamps, options) = options::parse(option_bytes, control == Control::Syn)?;
-        let header = Self {
+        let header = |timestamps, options| Self {
             seq: SeqNum(u32::from_be_bytes([q0, q1, q2, q3])),
             ack: (flags & ACK != 0).then_some(SeqNum(u32::from_be_bytes([a0, a1, a2, a3]))),
             payload_bytes: payload.len() as u32,
@@ -72,7 +71,14 @@ impl Header {
             push: flags & PSH != 0,
         };
         let ports = Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) };
-        Ok((header, header_bytes, ports))
+        // The usual header is made of what is in registers: nothing of it may have to come by way of memory.
+        match options::timestamps_only(option_bytes).filter(|_| control != Control::Syn) {
+            Some(timestamps) => Ok((header(Some(timestamps), Options::None), header_bytes, ports)),
+            None => {
+                let (timestamps, options) = options::parse(option_bytes, control == Control::Syn)?;
+                Ok((header(timestamps, options), header_bytes, ports))
+            }
+        }
     }
 
     /// SEG.LEN: payload bytes, and one for SYN or FIN (RFC 9293 3.4).
@@ -123,19 +129,16 @@ pub struct HeaderBytes {
 
 impl HeaderBytes {
     /// The fixed part. `flags` is a sum of this module's bits; without [`ACK`] the acknowledgement number is zero.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn new(tuple: &FourTuple, seq: SeqNum, ack: SeqNum, flags: u8, window: u16) -> Self {
         let mut bytes = [0; HEADER_BYTES_MAX];
-        bytes[0..4].copy_from_slice(&tuple.port_bytes());
-        bytes[4..8].copy_from_slice(&seq.0.to_be_bytes());
-        if flags & ACK != 0 {
-            bytes[8..12].copy_from_slice(&ack.0.to_be_bytes());
-        }
-        bytes[12] = (FIXED_BYTES as u8 / 4) << 4;
-        bytes[13] = flags;
-        bytes[14..16].copy_from_slice(&window.to_be_bytes());
-        Self { bytes, len: FIXED_BYTES as u8 }
+        let ack = if flags & ACK != 0 { ack.0 } else { 0 };
+        bytes[0..8].copy_from_slice(&words(u32::from_be_bytes(tuple.port_bytes()), seq.0));
+        bytes[8..16].copy_from_slice(&words(ack, u32::from(flags) << 16 | u32::from(window)));
+        let mut header = Self { bytes, len: 0 };
+        header.set_len(FIXED_BYTES);
+        header
     }
 
     /// Adds timestamps in the usual place, aligned behind two NOPs (RFC 7323 appendix A). Must come first.
@@ -147,12 +150,12 @@ impl HeaderBytes {
     }
 
     /// The same in place.
-    #[inline]
+    #[inline(always)]
     pub fn set_timestamps(&mut self, timestamps: Timestamps) {
         debug_assert_eq!(usize::from(self.len), FIXED_BYTES);
-        self.bytes[20..24].copy_from_slice(&options::TIMESTAMPS_PREFIX.to_be_bytes());
-        self.bytes[24..28].copy_from_slice(&timestamps.value.to_be_bytes());
-        self.bytes[28..32].copy_from_slice(&timestamps.echo.to_be_bytes());
+        // Checksum and urgent pointer before it are still zero.
+        self.bytes[16..24].copy_from_slice(&words(0, options::TIMESTAMPS_PREFIX));
+        self.bytes[24..32].copy_from_slice(&words(timestamps.value, timestamps.echo));
         self.set_len(FIXED_BYTES.saturating_add(options::TIMESTAMPS_BYTES));
     }
 
@@ -176,11 +179,19 @@ impl HeaderBytes {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_len(&mut self, len: usize) {
         self.len = len as u8;
-        self.bytes[12] = (self.len / 4) << 4;
+        let [_, _, _, _, _, _, _, _, a0, a1, a2, a3, _, flags, w0, w1, ..] = self.bytes;
+        self.bytes[8..16].copy_from_slice(&[a0, a1, a2, a3, (self.len / 4) << 4, flags, w0, w1]);
     }
+}
+
+/// Two fields of 32 bits. Headers are written by eight bytes, as they are copied: a load that is wider than the store before
+/// it waits until that has left the processor.
+#[inline(always)]
+fn words(first: u32, second: u32) -> [u8; 8] {
+    (u64::from(first) << 32 | u64::from(second)).to_be_bytes()
 }
 
 /// Writes the sequence number and adds flags, in a header that is cut from a larger one.

@@ -402,14 +402,14 @@ fn it_is_small_and_request_and_reply_needs_no_board() {
         ledger.on_cumulative(ledger.nxt(), at_ms(i + 1));
         assert!(ledger.detect_loss(at_ms(i + 1), &rtt_of(1), 10) == Loss::default());
     }
-    assert!(ledger.board_if_any().is_none());
+    assert!(ledger.board.is_none());
     ledger.on_sent(ledger.nxt() + 1, at_ms(200));
     ledger.mark_all_lost();
     ledger.release();
-    assert!(ledger.board_if_any().is_some(), "something is outstanding");
+    assert!(ledger.board.is_some(), "something is outstanding");
     ledger.on_cumulative(ledger.nxt(), at_ms(201));
     ledger.release();
-    assert!(ledger.board_if_any().is_none());
+    assert!(ledger.board.is_none());
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn a_steady_flow_keeps_few_entries() {
         ledger.on_sent(ledger.nxt() + 10, at_ms(i));
         ledger.on_cumulative(ledger.nxt().saturating_sub(100), at_ms(i));
     }
-    assert_eq!(ledger.board_if_any().unwrap().entries.len(), 5);
+    assert_eq!(ledger.board().entries.len(), 5);
 }
 
 #[test]
@@ -532,7 +532,7 @@ fn a_peer_that_shreds_our_ranges_is_followed_only_so_far() {
     for i in 0..50_000 {
         ledger.on_sack(i * 2..i * 2 + 1, at_ms(2));
     }
-    assert!(ledger.board_if_any().unwrap().entries.len() <= ENTRIES_MAX + 1);
+    assert!(ledger.board().entries.len() <= ENTRIES_MAX + 1);
     ledger.check_invariants();
     assert_eq!(ledger.on_sack(0..100_000, at_ms(3)).bytes, 100_000 - ENTRIES_MAX as u64 / 2);
     assert_eq!(ledger.in_flight_bytes(), 0);

@@ -1,10 +1,16 @@
-//! TCP with its mistakes, one at a time: none is planted so far.
+//! TCP with its mistakes, one at a time.
 
 use burstlane_spec::Subject;
-use burstlane_tcp::Tcp;
+use burstlane_tcp::{PlantedBug, Tcp};
 
-/// None.
+/// See [`PlantedBug`].
 #[must_use]
 pub fn tcp() -> Vec<(&'static str, Subject<Tcp>)> {
-    Vec::new()
+    let with = |bug: PlantedBug| {
+        let mut subject = crate::tcp();
+        subject.config.planted = Some(bug);
+        subject.oracle = None;
+        (bug.name(), subject)
+    };
+    PlantedBug::ALL.into_iter().map(with).collect()
 }

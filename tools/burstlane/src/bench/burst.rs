@@ -8,10 +8,11 @@ use burstlane::lane::{EngineId, Lane, LaneConfig};
 use burstlane::net::{InterfaceConfig, Net};
 use burstlane::socket::{AppOp, Ready};
 use burstlane::time::Instant;
-use burstlane::transport::LaneParts;
+use burstlane::transport::{FlowError, LaneParts};
 use burstlane_sim::{EndConfig, LinkConfig, Network, SimDriver, StandardLink};
 use burstlane_tcp::Tcp;
 
+use super::clock::Clock;
 use super::{BULK_BUFFER_BYTES, Cost, MESSAGE_BYTES, Meter, Plan, SERVER_PORT, UNIT_BYTES, Workload};
 
 pub(super) fn run(plan: Plan) -> anyhow::Result<Cost> {
@@ -54,6 +55,21 @@ impl App<'_> {
         taken
     }
 
+    /// Answers a received message with itself, and with `finish` sends no more. `false` if there is none yet.
+    fn echo(&mut self, flow: FlowId, message: &mut [u8; MESSAGE_BYTES], finish: bool) -> bool {
+        let Some(io) = self.core.io(flow).filter(|io| io.rx.len() >= MESSAGE_BYTES) else { return false };
+        let taken = io.rx.read(&mut self.lane.mem, message);
+        io.tx.write(&mut self.lane.mem, message, io.tx_max as usize);
+        if finish {
+            io.tx_finished = true;
+            let ops = [AppOp::Consumed(taken), AppOp::Written, AppOp::Shutdown];
+            self.core.app_all(self.lane, self.net, flow, ops);
+        } else {
+            self.core.app_all(self.lane, self.net, flow, [AppOp::Consumed(taken), AppOp::Written]);
+        }
+        true
+    }
+
     fn received(&mut self, flow: FlowId) -> usize {
         self.core.io(flow).map_or(0, |io| io.rx.len())
     }
@@ -93,11 +109,11 @@ struct Pair {
     network: Network,
     client: Host,
     server: Host,
-    started: std::time::Instant,
+    clock: Clock,
 }
 
 impl Pair {
-    fn new(buffer_bytes: u32) -> anyhow::Result<Self> {
+    fn new(plan: Plan, buffer_bytes: u32) -> anyhow::Result<Self> {
         let network = Network::new();
         let there = StandardLink::boxed(LinkConfig::default(), 1)?;
         let back = StandardLink::boxed(LinkConfig::default(), 2)?;
@@ -108,18 +124,18 @@ impl Pair {
         let mut server = Host::new(SERVER, b, config)?;
         let (core, _, net) = server.lane.engine(server.tcp);
         core.listen(net, Endpoint::new(Ip::ANY, SERVER_PORT), 4096).context("listen")?;
-        Ok(Self { network, client, server, started: std::time::Instant::now() })
+        Ok(Self { network, client, server, clock: plan.clock() })
     }
 
-    fn now(&self) -> Instant {
-        let now = Instant::ZERO + self.started.elapsed();
+    fn now(&mut self) -> Instant {
+        let now = Instant::from_nanos(self.clock.nanos());
         self.network.advance(now);
         now
     }
 
-    fn connect(&mut self) -> anyhow::Result<FlowId> {
+    fn connect(&mut self) -> Result<FlowId, FlowError> {
         let (core, lane, net) = self.client.lane.engine(self.client.tcp);
-        Ok(core.connect(lane, net, None, Endpoint::new(address(SERVER), SERVER_PORT))?)
+        core.connect(lane, net, None, Endpoint::new(address(SERVER), SERVER_PORT))
     }
 
     /// All connections open; the client's ends.
@@ -151,7 +167,7 @@ fn accept_all(app: &mut App<'_>, event: &EngineEvent<std::convert::Infallible>) 
 }
 
 fn bulk(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(BULK_BUFFER_BYTES as u32)?;
+    let mut pair = Pair::new(plan, BULK_BUFFER_BYTES as u32)?;
     let flows = pair.establish(plan.connections)?;
     let data = vec![7; 64 * 1024];
     let mut buffer = vec![0; 64 * 1024];
@@ -194,7 +210,7 @@ fn bulk(plan: Plan) -> anyhow::Result<Cost> {
 }
 
 fn exchange(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(RPC_BUFFER_BYTES)?;
+    let mut pair = Pair::new(plan, RPC_BUFFER_BYTES)?;
     let flows = pair.establish(plan.connections)?;
     let mut meter = Meter::new(plan);
     let mut message = [7; MESSAGE_BYTES];
@@ -224,9 +240,7 @@ fn answer(app: &mut App<'_>, event: &EngineEvent<std::convert::Infallible>, mess
     let EngineEvent::Ready(flow, ready) = event else { return 0.0 };
     let mut answered = 0.0;
     if ready.contains(Ready::READABLE) {
-        while app.received(*flow) >= MESSAGE_BYTES {
-            app.read(*flow, message);
-            app.write(*flow, message);
+        while app.echo(*flow, message, false) {
             answered += 1.0;
         }
     }
@@ -234,7 +248,7 @@ fn answer(app: &mut App<'_>, event: &EngineEvent<std::convert::Infallible>, mess
 }
 
 fn short(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(RPC_BUFFER_BYTES)?;
+    let mut pair = Pair::new(plan, RPC_BUFFER_BYTES)?;
     let mut meter = Meter::new(plan);
     let mut message = [7; MESSAGE_BYTES];
     let (mut open, mut done) = (0, 0.0);
@@ -264,11 +278,7 @@ fn short(plan: Plan) -> anyhow::Result<Cost> {
         pair.server.turn(now, |app, event| {
             accept_all(app, event);
             let EngineEvent::Ready(flow, ready) = event else { return };
-            if app.received(*flow) >= MESSAGE_BYTES {
-                app.read(*flow, &mut message);
-                app.write(*flow, &message);
-                app.shutdown(*flow);
-            }
+            app.echo(*flow, &mut message, true);
             if ready.contains(Ready::CLOSED) {
                 app.core.let_go(app.lane, app.net, *flow);
             }

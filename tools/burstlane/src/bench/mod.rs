@@ -6,8 +6,12 @@
 //! | B1 | bulk one way, copied in and out | 1,460 bytes |
 //! | B2 | 64-byte request, 64-byte reply, closed loop | one exchange |
 //! | B6 | connect, one such exchange, close (the server first) | one connection |
+//!
+//! With `--units` one stack does a fixed amount of work by a clock that steps: nothing is measured, and every run executes
+//! the same instructions, for a tool outside to count.
 
 mod burst;
+mod clock;
 mod report;
 mod smol;
 
@@ -15,9 +19,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use clock::Clock;
 use report::Row;
 
-use crate::cli::{BenchArgs, Workload};
+use crate::cli::{BenchArgs, StackName, Workload};
 use crate::problem::Problem;
 
 /// Runs the command.
@@ -31,11 +36,23 @@ pub fn run(args: &BenchArgs) -> Result<u8, Problem> {
             workload,
             connections: args.connections.map_or(workload.connections(), usize::from),
             repeats: args.repeats.max(1),
-            seconds: args.seconds,
+            until: args.units.map_or(Until::Seconds(args.seconds), Until::Units),
         };
-        let rows = measure(plan).map_err(|error| Problem::new(format!("{}: {error:#}", workload.name())))?;
+        let failed = |error: anyhow::Error| Problem::new(format!("{}: {error:#}", workload.name()));
+        let stacks = STACKS.iter().filter(|(name, _)| args.stack.is_none_or(|wanted| wanted == *name));
+        if args.units.is_some() {
+            for (name, stack) in stacks {
+                let Cost { units, .. } = stack(plan).map_err(failed)?;
+                println!("{} on {}: {units:.0} x {}", workload.name(), name.name(), workload.unit());
+            }
+            continue;
+        }
+        let rows = measure(plan, stacks).map_err(failed)?;
         report::print_table(&rows);
         all.extend(report::to_json(&rows));
+    }
+    if args.units.is_some() {
+        return Ok(0);
     }
     println!("\nThis machine: {}. Only ratios of one run travel.", report::machine());
     if let Some(file) = &args.json {
@@ -74,13 +91,41 @@ impl Workload {
     }
 }
 
+impl StackName {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Burstlane => "burstlane",
+            Self::Smoltcp => "smoltcp",
+        }
+    }
+}
+
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     workload: Workload,
     connections: usize,
     repeats: usize,
-    seconds: f64,
+    until: Until,
+}
+
+impl Plan {
+    /// The clock that the hosts live by.
+    fn clock(self) -> Clock {
+        match self.until {
+            Until::Seconds(_) => Clock::real(),
+            Until::Units(_) => Clock::stepping(),
+        }
+    }
+}
+
+/// When a run is over.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// After so much processor time.
+    Seconds(f64),
+    /// After so many units, the first included.
+    Units(u32),
 }
 
 /// Runs a workload once.
@@ -100,16 +145,15 @@ impl Cost {
 }
 
 /// Runs the workload on each stack in turn, `repeats` times around.
-fn measure(plan: Plan) -> anyhow::Result<Vec<Row>> {
-    let stacks: [(&str, Stack); 2] = [("burstlane", burst::run), ("smoltcp", smol::run)];
-    let mut samples = vec![Vec::new(); stacks.len()];
+fn measure<'s>(plan: Plan, stacks: impl Iterator<Item = &'s (StackName, Stack)>) -> anyhow::Result<Vec<Row>> {
+    let mut stacks: Vec<_> = stacks.map(|(name, stack)| (name.name(), stack, Vec::new())).collect();
     for round in 1..=plan.repeats {
-        for ((name, stack), samples) in stacks.iter().zip(&mut samples) {
+        for (name, stack, samples) in &mut stacks {
             eprintln!("{} on {name}, {round} of {}", plan.workload.name(), plan.repeats);
             samples.push(stack(plan)?.ns_per_unit());
         }
     }
-    Ok(stacks.iter().zip(samples).map(|((name, _), samples)| Row::new(plan, name, samples)).collect())
+    Ok(stacks.into_iter().map(|(name, _, samples)| Row::new(plan, name, samples)).collect())
 }
 
 /// Processor time of this thread: other programs on a shared machine disturb it less than a wall clock.
@@ -118,31 +162,39 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Counts units after a warm-up (page faults, slow start, tables that grow), until the time is over.
+/// Counts units after a warm-up (page faults, slow start, tables that grow), until the time is over; or until there are
+/// enough of them.
 struct Meter {
-    end_after: Duration,
-    warm_after: Duration,
-    began: Duration,
+    until: Until,
+    began: Option<Duration>,
     counting_from: Option<(Duration, f64)>,
     looks: u32,
 }
 
 impl Meter {
-    fn new(plan: Plan) -> Self {
-        let seconds = Duration::from_secs_f64(plan.seconds);
-        Self { end_after: seconds + seconds / 5, warm_after: seconds / 5, began: cpu(), counting_from: None, looks: 0 }
+    const fn new(plan: Plan) -> Self {
+        Self { until: plan.until, began: None, counting_from: None, looks: 0 }
     }
 
     /// Call once a round with all units done so far; the cost when it is over.
     fn look(&mut self, units: f64) -> Option<Cost> {
+        match self.until {
+            Until::Seconds(seconds) => self.look_at_time(Duration::from_secs_f64(seconds), units),
+            // No clock is read here: rustix asks the kernel where it is, and valgrind has it elsewhere.
+            Until::Units(enough) => (units >= f64::from(enough)).then_some(Cost { units, time: Duration::ZERO }),
+        }
+    }
+
+    fn look_at_time(&mut self, seconds: Duration, units: f64) -> Option<Cost> {
         self.looks += 1;
         if !self.looks.is_multiple_of(16) {
             return None;
         }
-        let now = cpu();
+        let (now, warm) = (cpu(), seconds / 5);
+        let began = *self.began.get_or_insert(now);
         match self.counting_from {
-            None if now - self.began >= self.warm_after && units > 0.0 => self.counting_from = Some((now, units)),
-            Some((from, before)) if now - self.began >= self.end_after => {
+            None if now - began >= warm && units > 0.0 => self.counting_from = Some((now, units)),
+            Some((from, before)) if now - began >= warm + seconds => {
                 return Some(Cost { units: units - before, time: now - from });
             }
             _ => {}
@@ -151,6 +203,7 @@ impl Meter {
     }
 }
 
+const STACKS: [(StackName, Stack); 2] = [(StackName::Burstlane, burst::run), (StackName::Smoltcp, smol::run)];
 const MESSAGE_BYTES: usize = 64;
 const BULK_BUFFER_BYTES: usize = 256 * 1024;
 const UNIT_BYTES: f64 = 1460.0;

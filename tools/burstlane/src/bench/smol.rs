@@ -12,6 +12,7 @@ use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
+use super::clock::Clock;
 use super::{BULK_BUFFER_BYTES, Cost, MESSAGE_BYTES, Meter, Plan, SERVER_PORT, UNIT_BYTES, Workload};
 
 pub(super) fn run(plan: Plan) -> anyhow::Result<Cost> {
@@ -141,40 +142,50 @@ fn socket(buffer_bytes: usize) -> Socket<'static> {
 struct Pair {
     client: Host,
     server: Host,
-    started: std::time::Instant,
+    clock: Clock,
 }
 
 impl Pair {
-    fn new(sockets: usize, buffer_bytes: usize) -> Self {
+    fn new(plan: Plan, buffer_bytes: usize) -> Self {
+        let sockets = plan.connections;
         let (ab, ba) = (Shared::default(), Shared::default());
         let client = Wire { rx: ba.clone(), tx: ab.clone() };
         let server = Wire { rx: ab, tx: ba };
         Self {
             client: Host::new(CLIENT, client, sockets, buffer_bytes),
             server: Host::new(SERVER, server, sockets, buffer_bytes),
-            started: std::time::Instant::now(),
+            clock: plan.clock(),
         }
     }
 
-    fn now(&self) -> Instant {
-        let now = Instant::from_micros(i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX));
+    fn now(&mut self) -> Instant {
+        let now = Instant::from_micros(i64::try_from(self.clock.nanos() / 1000).unwrap_or(i64::MAX));
         MILLIS.set(now.total_millis() as u32);
         now
     }
 
+    fn poll_client(&mut self) {
+        let now = self.now();
+        self.client.poll(now);
+    }
+
+    fn poll_server(&mut self) {
+        let now = self.now();
+        self.server.poll(now);
+    }
+
     /// All connections open.
-    fn established(sockets: usize, buffer_bytes: usize) -> anyhow::Result<Self> {
-        let mut pair = Self::new(sockets, buffer_bytes);
-        for at in 0..sockets {
+    fn established(plan: Plan, buffer_bytes: usize) -> anyhow::Result<Self> {
+        let mut pair = Self::new(plan, buffer_bytes);
+        for at in 0..plan.connections {
             let handle = pair.server.handles.get(at).copied();
             pair.server.listen(handle.ok_or_else(|| anyhow!("no such socket"))?)?;
             let handle = pair.client.handles.get(at).copied();
             pair.client.connect(handle.ok_or_else(|| anyhow!("no such socket"))?, FIRST_PORT + at as u16)?;
         }
         for _ in 0..1000 {
-            let now = pair.now();
-            pair.client.poll(now);
-            pair.server.poll(now);
+            pair.poll_client();
+            pair.poll_server();
             let Host { sockets, handles, .. } = &mut pair.client;
             if handles.iter().all(|handle| sockets.get::<Socket<'_>>(*handle).may_send()) {
                 return Ok(pair);
@@ -185,7 +196,7 @@ impl Pair {
 }
 
 fn bulk(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::established(plan.connections, BULK_BUFFER_BYTES)?;
+    let mut pair = Pair::established(plan, BULK_BUFFER_BYTES)?;
     let data = vec![7; 64 * 1024];
     let mut buffer = vec![0; 64 * 1024];
     let mut meter = Meter::new(plan);
@@ -196,8 +207,8 @@ fn bulk(plan: Plan) -> anyhow::Result<Cost> {
             let socket = pair.client.sockets.get_mut::<Socket<'_>>(handle);
             while socket.can_send() && socket.send_slice(&data).is_ok_and(|sent| sent > 0) {}
         }
-        pair.client.poll(pair.now());
-        pair.server.poll(pair.now());
+        pair.poll_client();
+        pair.poll_server();
         for at in 0..plan.connections {
             let Some(&handle) = pair.server.handles.get(at) else { break };
             let socket = pair.server.sockets.get_mut::<Socket<'_>>(handle);
@@ -212,7 +223,7 @@ fn bulk(plan: Plan) -> anyhow::Result<Cost> {
 }
 
 fn exchange(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::established(plan.connections, RPC_BUFFER_BYTES)?;
+    let mut pair = Pair::established(plan, RPC_BUFFER_BYTES)?;
     let mut meter = Meter::new(plan);
     let mut message = [7; MESSAGE_BYTES];
     let mut done = 0.0;
@@ -221,11 +232,11 @@ fn exchange(plan: Plan) -> anyhow::Result<Cost> {
         let _ = pair.client.sockets.get_mut::<Socket<'_>>(handle).send_slice(&message);
     }
     loop {
-        pair.client.poll(pair.now());
-        pair.server.poll(pair.now());
+        pair.poll_client();
+        pair.poll_server();
         answer(&mut pair.server, &mut message);
-        pair.server.poll(pair.now());
-        pair.client.poll(pair.now());
+        pair.poll_server();
+        pair.poll_client();
         done += answer(&mut pair.client, &mut message);
         if let Some(cost) = meter.look(done) {
             return Ok(cost);
@@ -248,7 +259,7 @@ fn answer(host: &mut Host, message: &mut [u8; MESSAGE_BYTES]) -> f64 {
 }
 
 fn short(plan: Plan) -> anyhow::Result<Cost> {
-    let mut pair = Pair::new(plan.connections, RPC_BUFFER_BYTES);
+    let mut pair = Pair::new(plan, RPC_BUFFER_BYTES);
     let mut meter = Meter::new(plan);
     let mut ports = Ports(0);
     let mut done = 0.0;
@@ -268,8 +279,8 @@ fn short(plan: Plan) -> anyhow::Result<Cost> {
                 *asked = false;
             }
         }
-        pair.client.poll(pair.now());
-        pair.server.poll(pair.now());
+        pair.poll_client();
+        pair.poll_server();
         for &handle in &pair.server.handles {
             let socket = pair.server.sockets.get_mut::<Socket<'_>>(handle);
             if socket.recv_queue() >= MESSAGE_BYTES {
