@@ -112,6 +112,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
             .prop_map(|((from_ms, ms), trouble)| Fault::Spell { span: Span { from_ms, ms }, trouble }),
         (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, number))| Fault::Forged { to, at_ms, number }),
         (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, packets))| Fault::Flood { to, at_ms, packets }),
+        any::<u32>().prop_map(|at_ms| Fault::Rebind { at_ms }),
         (side(), any::<i32>()).prop_map(|(side, parts_per_million)| Fault::Clock { side, parts_per_million }),
     ]
 }
