@@ -96,7 +96,7 @@ pub struct Promises {
     pub notices_damage: bool,
     /// Nobody has a flow, and the application hears of none, who has not shown that it receives where it says it is.
     pub proves_openers: bool,
-    /// A flow goes on when its peer comes from another port or address, as behind a network address translator that forgot.
+    /// An open flow goes on when its peer comes from another port or address, as behind a network address translator that forgot.
     pub survives_rebinding: bool,
     /// Largest message, or write, bytes.
     pub piece_bytes_max: u32,

@@ -227,9 +227,11 @@ fn faults(promises: &Promises, focus: Focus) -> BoxedStrategy<Vec<Fault>> {
         Focus::EarlyEnds => vec(packet(any_mishap()), 0..=6).boxed(),
         Focus::Silence | Focus::Bottleneck => Just(Vec::new()).boxed(),
         Focus::Rebinding => {
-            // A connection is open by then: while it is made, an address is part of what proves it (RFC 9000 8.1, 9).
+            // The flow is open by then, undisturbed: while it is opened, an address is what is to be proven (RFC 9000 8.1, 9).
             let rebind = (1_000_u32..3_000).prop_map(|at_ms| Fault::Rebind { at_ms });
-            (vec(rebind, 1..=2), vec(packet(transport_mishap()), 0..=3))
+            let later = (any_side(), 6_u32..60, transport_mishap());
+            let later = later.prop_map(|(from, number, mishap)| Fault::Packet { from, number, mishap });
+            (vec(rebind, 1..=2), vec(later, 0..=3))
                 .prop_map(|(mut faults, packets)| {
                     faults.extend(packets);
                     faults
