@@ -119,3 +119,59 @@ fn inside(port: u16, times: usize) -> u16 {
 const SHIFT: u16 = 1_000;
 /// The left host's ports begin here: what is translated to less was for a port that is forgotten.
 const FIRST_PORT: u16 = super::run::CLIENT_PORT;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packets::udp4_frame;
+    use burstlane_sim::Fate;
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(ms)
+    }
+
+    fn fate() -> Fate {
+        Fate::after(Duration::from_millis(5))
+    }
+
+    #[test]
+    fn both_ways_it_is_the_same_packet_under_another_port() {
+        let mut nat = Rebinding::of(&[Fault::Rebind { at_ms: 30 }, Fault::Rebind { at_ms: 10 }]);
+        let out = udp4_frame(1, 2, [FIRST_PORT, 80], b"out");
+        assert!(!nat.forgets(at(9)) && nat.translate(Side::Left, at(9), &out, &fate()).is_none());
+        for (times, ms) in [(1, 10), (2, 30)] {
+            assert!(nat.forgets(at(ms)) && !nat.forgets(at(ms + 1)));
+            let port = FIRST_PORT + SHIFT * times;
+            let there = nat.translate(Side::Left, at(ms), &out, &fate()).unwrap();
+            assert_eq!(there.bytes, udp4_frame(1, 2, [port, 80], b"out"), "its checksum, too");
+            assert_eq!(there.arrivals, [at(ms + 5)]);
+            let back = nat.translate(Side::Right, at(ms + 5), &udp4_frame(2, 1, [80, port], b"back"), &fate()).unwrap();
+            assert_eq!((back.bytes, back.excess), (udp4_frame(2, 1, [80, FIRST_PORT], b"back"), None));
+            let late = udp4_frame(2, 1, [80, port - SHIFT], b"late");
+            assert_eq!(nat.translate(Side::Right, at(ms + 5), &late, &fate()).unwrap().arrivals, [], "forgotten");
+            assert!(nat.may_be(FIRST_PORT, port) && !nat.may_be(FIRST_PORT, port + 1));
+        }
+    }
+
+    /// So many bytes from a side, behind the translator that forgot once.
+    fn send(nat: &mut Rebinding, from: Side, ms: u64, bytes: usize) -> Option<(u64, u64)> {
+        let frame = match from {
+            Side::Left => udp4_frame(1, 2, [FIRST_PORT, 80], &vec![0; bytes]),
+            Side::Right => udp4_frame(2, 1, [80, FIRST_PORT + SHIFT], &vec![0; bytes]),
+        };
+        nat.translate(from, at(ms), &frame, &fate()).unwrap().excess
+    }
+
+    #[test]
+    fn three_times_as_much_goes_back_until_there_is_an_answer() {
+        let mut nat = Rebinding::of(&[Fault::Rebind { at_ms: 0 }]);
+        assert!(nat.forgets(at(0)));
+        send(&mut nat, Side::Left, 0, 10);
+        let back: Vec<_> = [(5, 20), (6, 10), (7, 1)].map(|(ms, bytes)| send(&mut nat, Side::Right, ms, bytes)).into();
+        assert_eq!(back, [None, None, Some((31, 30))]);
+        send(&mut nat, Side::Left, 9, 0); // before it can have heard: no answer
+        send(&mut nat, Side::Left, 10, 0);
+        assert_eq!(send(&mut nat, Side::Right, 14, 100), Some((131, 30)));
+        assert_eq!(send(&mut nat, Side::Right, 15, 100), None);
+    }
+}
