@@ -187,6 +187,35 @@ fn a_timestamp_lets_measure_what_was_sent_twice() {
     assert_waits(&s, waited, estimator.rto());
 }
 
+/// But not if the echo is older than the timeout: then it may be that of an acknowledgement that was lost, and would measure
+/// our own patience.
+#[test]
+fn an_echo_from_before_the_timeout_is_not_measured() {
+    let mut config = plain();
+    config.timestamps = true;
+    let mut s = Script::new(config, Ends::new(7));
+    let stream = s.connect();
+    let first = s.expect(syn());
+    s.after(ms(300));
+    s.peer(syn_ack().ack(1).mss(1000).timestamps(100, first.timestamps.unwrap().0));
+    s.expect(ack(1));
+    let mut estimator = Estimator::default();
+    estimator.sample(0.3);
+    s.write(&stream, b"x");
+    let first = s.expect(data(1, b"x"));
+    let rto = estimator.rto();
+    for times in [1, 2] {
+        let (waited, _) = s.next_within(Duration::from_secs(10)).unwrap();
+        assert_waits(&s, waited, rto * times);
+    }
+    s.after(rto * 2);
+    s.peer(ack(2).timestamps(100, first.timestamps.unwrap().0));
+    s.write(&stream, b"y");
+    s.expect(data(2, b"y"));
+    let (waited, _) = s.next_within(Duration::from_secs(30)).unwrap();
+    assert_waits(&s, waited, rto * 4);
+}
+
 /// 5.1 to 5.3: one timer for all; an acknowledgement of something new starts it anew, one of all stops it.
 #[test]
 fn the_timer_restarts_with_each_acknowledgement_of_something_new() {

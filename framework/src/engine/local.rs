@@ -18,6 +18,8 @@ pub(crate) struct Local<T: Transport> {
     pub(crate) notices: VecDeque<(Option<FlowId>, T::Notice)>,
     pub(crate) lane_due: Instant,
     pub(crate) lane_tx: bool,
+    /// Whether one more remnant is taken: as of the packet that is being judged.
+    pub(crate) remnant_room: bool,
     /// How the flow of the present call ends, if it does. Here, for it is large, and nearly every call leaves it alone.
     pub(crate) end: Option<End<T>>,
     /// Paths that flows left and took, to be released and held.
@@ -35,6 +37,7 @@ impl<T: Transport> Local<T> {
             notices: VecDeque::new(),
             lane_due: Instant::NEVER,
             lane_tx: false,
+            remnant_room: true,
             end: None,
             path_moves: Vec::new(),
             aliases: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed)),

@@ -304,7 +304,8 @@ impl<T: Transport> Core<T> {
         packet: &Packet,
         predecessor: Option<u32>,
     ) -> Judged {
-        let Self { transport, local, ports, .. } = self;
+        let Self { transport, local, ports, remnants, limits, .. } = self;
+        local.remnant_room = remnants.len() < limits.remnants_max;
         let port = ports.find(Endpoint::new(packet.dst.ip, port));
         let listener = port.and_then(|port| ports.get(port)).map(|port| &port.listener);
         let answer = transport.on_unmatched(&mut lane.cx(local), meta, packet, listener);

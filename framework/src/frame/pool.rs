@@ -19,9 +19,10 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
-    /// 4,096 slots of 2 KiB with 128 bytes of headroom: 8 MiB, of which only what is used becomes resident.
+    /// 4,096 slots of 2 KiB and a cache line with 128 bytes of headroom: 8 MiB, of which only what is used becomes resident.
+    /// The odd line is for the cache: at a distance of 2 KiB the headers of all frames would share a few of its sets.
     fn default() -> Self {
-        Self { slots: 4096, slot_bytes: 2048, headroom: 128 }
+        Self { slots: 4096, slot_bytes: 2048 + 64, headroom: 128 }
     }
 }
 

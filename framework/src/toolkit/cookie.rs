@@ -54,6 +54,13 @@ impl CookieJar {
         (mac as u32 == cookie & MAC32_MASK as u32).then_some(payload)
     }
 
+    /// Whether the clock in a cookie is that of this slot or the last, if it is a cookie: for what may be one and cannot be
+    /// checked. Of strange numbers one in sixteen is.
+    #[must_use]
+    pub fn is_recent32(&self, cookie: u32, now: Instant) -> bool {
+        self.recent(u64::from(cookie >> 27), u64::from(SLOT32_MASK), now).is_some()
+    }
+
     /// A token of 64 bits, good only for this pair of endpoints and these `bound` bits.
     #[must_use]
     pub fn make64(&self, local: Endpoint, remote: Endpoint, bound: u64, now: Instant) -> u64 {
@@ -137,6 +144,7 @@ mod tests {
             let (l, r) = (end(1, 80), end(2, 4_000));
             let short = jar().make32(l, r, bound, payload, made);
             prop_assert_eq!(jar().check32(short, l, r, bound, now), good.then_some(payload));
+            prop_assert_eq!(jar().is_recent32(short, now), good || (slots - u64::from(at) / 60) % 32 <= 1);
             let long = jar().make64(l, r, bound, made);
             prop_assert_eq!(jar().check64(long, l, r, bound, now), good);
         }

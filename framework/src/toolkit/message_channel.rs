@@ -12,7 +12,7 @@ use super::{
     MessageStreamSender, Next, Piece, ReliableSender, RtoConfig, SenderPolicy, StreamAt, StreamError, Way,
 };
 use crate::addr::Endpoint;
-use crate::congestion::{Controller, NewReno};
+use crate::congestion::{AckSample, Controller, NewReno};
 use crate::frame::Frame;
 use crate::net::{SegmentAt, TxBatch};
 use crate::observe::Event;
@@ -130,6 +130,19 @@ impl MessageChannel {
     pub fn finish_run<T: Transport>(&mut self, cx: &mut Context<'_, T>, run: AckRun) {
         if let Some(sample) = self.sender.finish_run(run) {
             self.sender.observe(cx, &sample);
+            self.observe_stream(cx, &sample);
+        }
+    }
+
+    /// Tells observers what a run of acknowledgements did to the stream. The end, which takes a number, is no byte of it.
+    fn observe_stream<T: Transport>(&self, cx: &mut Context<'_, T>, sample: &AckSample) {
+        let una = self.sender.una();
+        if sample.acked_bytes > 0 {
+            let bytes = self.tx.stop() - u64::from(self.tx.is_finished());
+            cx.observe_flow(|flow| Event::Acked { flow, offset: una.min(bytes) });
+        }
+        if sample.lost_bytes > 0 {
+            cx.observe_flow(|flow| Event::Lost { flow, offset: una, bytes: sample.lost_bytes as usize });
         }
     }
 
@@ -137,9 +150,22 @@ impl MessageChannel {
     ///
     /// # Errors
     /// It lies where it may not.
-    pub fn on_range(&mut self, mem: &mut Mem, at: StreamAt, frame: Frame) -> Result<(), StreamError> {
-        if !self.rx.on_range(mem, at, frame)? {
+    pub fn on_range<T: Transport>(
+        &mut self,
+        cx: &mut Context<'_, T>,
+        at: StreamAt,
+        frame: Frame,
+    ) -> Result<(), StreamError> {
+        let mut range = at.offset..at.offset.saturating_add(frame.len() as u64);
+        if !self.rx.on_range(cx.mem, at, frame)? {
             self.acks.hurry();
+        }
+        while cx.is_observed()
+            && let Some(held) = self.rx.first_held(cx.mem, &range)
+        {
+            range.start = held.end;
+            let (offset, bytes) = (held.start, (held.end - held.start) as usize);
+            cx.observe_flow(|flow| Event::SegmentReceived { flow, offset, bytes });
         }
         Ok(())
     }
@@ -357,7 +383,7 @@ mod tests {
             drop(slices);
             from.sender.on_sent(now, &piece, bytes as u64 + u64::from(end));
             to.acks.on_received(now);
-            to.on_range(mem, StreamAt { offset: piece.range.start, end }, frame).unwrap();
+            to.rx.on_range(mem, StreamAt { offset: piece.range.start, end }, frame).unwrap();
         }
         if let Some(ack) = from.ack(mem, io, now) {
             from.on_ack_sent(&ack);

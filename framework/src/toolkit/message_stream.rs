@@ -228,6 +228,16 @@ impl MessageStreamReader {
         Ok(in_order && !end)
     }
 
+    /// The first part of `range` that came and was kept.
+    #[must_use]
+    pub fn first_held(&self, mem: &Mem, range: &Range<u64>) -> Option<Range<u64>> {
+        if range.start >= self.next {
+            return self.pieces.first_held(mem, range);
+        }
+        let part = range.start..range.end.min(self.next);
+        (!part.is_empty()).then_some(part)
+    }
+
     /// Hands over the messages that are whole, and the end once they are all handed over. Returns what there is to tell.
     ///
     /// # Errors

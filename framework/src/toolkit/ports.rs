@@ -42,9 +42,12 @@ impl PortPicker {
     pub fn next(&mut self, local: Ip, remote: Endpoint, mut taken: impl FnMut(u16) -> bool) -> Option<u16> {
         let offset = match self.last {
             Some((to_local, to_remote, offset)) if (to_local, to_remote) == (local, remote) => offset,
-            _ => self.offset(local, remote),
+            _ => {
+                let offset = self.offset(local, remote);
+                self.last = Some((local, remote, offset));
+                offset
+            }
         };
-        self.last = Some((local, remote, offset));
         for _ in 0..self.count {
             let port = self.first + ((u64::from(offset) + u64::from(self.counter)) % u64::from(self.count)) as u16;
             self.counter = (self.counter + 1) % self.count;

@@ -155,6 +155,15 @@ impl Reassembly {
         ranges.iter().map(|range| range.start..range.end)
     }
 
+    /// The first part of `range` that is held, none if nothing of it is.
+    #[must_use]
+    pub fn first_held(&self, mem: &Mem, range: &Range<u64>) -> Option<Range<u64>> {
+        let ranges = mem.held.get_at(self.held).map(|held| held.ranges.as_slice()).unwrap_or_default();
+        let held = ranges.get(ranges.partition_point(|held| held.end <= range.start))?;
+        let part = held.start.max(range.start)..held.end.min(range.end);
+        (!part.is_empty()).then_some(part)
+    }
+
     /// Up to `N` ranges, that of the latest arrival first (RFC 2018 section 4).
     #[must_use]
     pub fn recent_ranges<const N: usize>(&self, mem: &Mem) -> ArrayVec<Range<u64>, N> {

@@ -94,9 +94,22 @@ impl<T: Transport> LaneCx<'_, T> {
         self.local.demux.get(key).is_some()
     }
 
+    /// In `on_unmatched`: whether the lane has room for one more remnant.
+    #[must_use]
+    pub fn has_remnant_room(&self) -> bool {
+        self.local.remnant_room
+    }
+
     /// A random number, from the lane's seed.
     pub fn random_u64(&mut self) -> u64 {
         self.rng.next_u64()
+    }
+
+    /// Whether there are observers: for callers that must gather what an event says.
+    #[inline]
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.observers.is_some()
     }
 
     /// Tells observers; the closure runs only if there is one.

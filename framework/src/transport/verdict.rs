@@ -114,7 +114,8 @@ pub enum Verdict<T: Transport> {
     },
     /// It is forgotten; the packet was its last.
     Gone,
-    /// It is forgotten, and the packet is looked at as unmatched (a new flow with the old key).
+    /// It steps aside, and the packet is looked at as unmatched (a new flow with the old key). If that makes a remnant with
+    /// its key, this takes its place; otherwise it is forgotten.
     Reopen,
     /// It becomes a flow. Answered only to a packet.
     Promote {

@@ -39,6 +39,8 @@ pub enum Law {
     NoHollowWindow,
     /// Nothing is sent beyond what the receiver said it would take, and what it said once it does not take back.
     CreditIsKept,
+    /// Receivers give credit in steps that are worth a packet (RFC 9293 3.8.6.2.2).
+    CreditIsWorthwhile,
     /// After everything is over nothing is left: no flow, remnant, buffer, frame, timer.
     Cleanliness,
     /// No host asks for turns without end.
@@ -82,6 +84,7 @@ impl Law {
             Self::LossIsAnswered => "loss_is_answered",
             Self::NoHollowWindow => "no_hollow_window",
             Self::CreditIsKept => "credit_is_kept",
+            Self::CreditIsWorthwhile => "credit_is_worthwhile",
             Self::Cleanliness => "cleanliness",
             Self::NoSpin => "no_spin",
             Self::NoPanic => "no_panic",

@@ -390,7 +390,7 @@ impl<'a> Stage<'a> {
         let each = self.scenario.flows.iter().map(|flow| {
             let sides = flow.sides.iter().map(|side| {
                 let bytes = side.bytes();
-                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 100
+                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 250
             });
             40 + 2 * sides.sum::<u64>()
         });
@@ -423,6 +423,7 @@ impl<'a> Stage<'a> {
     /// Ends the applications, lets everything run out, and checks that nothing is left.
     fn clean_up(self) -> Run {
         self.spells.borrow_mut().end(&self.hosts);
+        self.check_oblivion();
         self.hosts.stop_apps();
         let mut broken = self.witness.borrow().broken();
         if broken.is_none() {
@@ -454,6 +455,20 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// What strangers began and did not go on with is forgotten, also while the listener still listens.
+    fn check_oblivion(&self) {
+        if self.witness.borrow().is_broken() || !self.scenario.has_strangers() {
+            return;
+        }
+        let is_forgotten = || self.hosts.members.iter().all(|member| member.host.lane().remnants() == 0);
+        if self.hosts.world.run_until(self.promises.lingers_at_most, is_forgotten).is_err() && !is_forgotten() {
+            let state = self.hosts.state();
+            self.witness
+                .borrow_mut()
+                .accuse(self.now(), Law::Cleanliness, || format!("what strangers began is still remembered: {state}"));
+        }
+    }
+
     fn find_remains(&self) -> Option<Broken> {
         let world = &self.hosts.world;
         let found = |law, message: String| Some(Broken { law, message: format!("at {}: {message}", world.now()) });
@@ -464,7 +479,11 @@ impl<'a> Stage<'a> {
                 lane.flows() == 0 && lane.remnants() == 0
             })
         };
-        let limit = self.promises.lingers_at_most + self.promises.gives_up_within;
+        // Where nothing went wrong nobody has to give up before it ends.
+        let went_well = self.witness.borrow().strikes + self.witness.borrow().injected == 0;
+        let gives_up_within =
+            if went_well && self.scenario.ends_in_order() { Duration::ZERO } else { self.promises.gives_up_within };
+        let limit = self.promises.lingers_at_most + gives_up_within;
         if world.run_until(limit, is_over).is_err() && !is_over() {
             return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.state()));
         }

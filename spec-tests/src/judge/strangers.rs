@@ -30,28 +30,23 @@ impl Strangers {
             return Self { packets: Vec::new() };
         }
         let elsewhere = Scenario { seed: !scenario.seed, faults: Vec::new(), ..scenario.clone() };
-        let sent = |from: Side, scenario: &Scenario| -> Vec<Vec<u8>> {
-            let packets = run(subject, scenario, Watch::Record).recording.packets.into_iter();
-            packets.filter(|packet| packet.number.is_some() && packet.from == from).map(|packet| packet.bytes).collect()
-        };
-        let known = Side::BOTH.map(|from| {
-            let mut packets = sent(from, &elsewhere);
-            // The last word first: there are few of its kind.
-            packets.splice(0..0, sent(from, &aborted(&elsewhere, from)).pop());
-            packets
-        });
-        let sent_to = |to: Side| &known[to.other().index()];
+        let ordinary = Side::BOTH.map(|from| sent(subject, &elsewhere, from));
+        let has_forgers = scenario.faults.iter().any(|fault| matches!(fault, Fault::Forged { .. }));
+        let last_words =
+            Side::BOTH.map(|from| has_forgers.then(|| sent(subject, &aborted(&elsewhere, from), from).pop()).flatten());
         let mut packets = Vec::new();
         for fault in scenario.faults.iter().filter(concerns) {
             match *fault {
                 Fault::Forged { to, at_ms, number } => {
-                    let known = sent_to(to);
+                    let from = to.other().index();
+                    // The last word first: there is only one.
+                    let known: Vec<_> = last_words[from].iter().chain(&ordinary[from]).collect();
                     if let Some(bytes) = known.get(number as usize % known.len().max(1)) {
-                        packets.push((at(at_ms, 0), to, bytes.clone(), "forged by a stranger"));
+                        packets.push((at(at_ms, 0), to, bytes.to_vec(), "forged by a stranger"));
                     }
                 }
                 Fault::Flood { to, at_ms, packets: count } => {
-                    let Some(first) = sent_to(to).get(1) else { continue };
+                    let Some(first) = ordinary[to.other().index()].first() else { continue };
                     let flood =
                         (0..count).map(|n| (at(at_ms, n), to, from_elsewhere(first, n), "a stranger's opening"));
                     packets.extend(flood);
@@ -83,7 +78,16 @@ impl Strangers {
     }
 }
 
-/// The same, but that one side aborts when it has said everything.
+/// What one side sends in a run.
+fn sent<T: Transport>(subject: &Subject<T>, scenario: &Scenario, from: Side) -> Vec<Vec<u8>>
+where
+    T::Io: Face,
+{
+    let packets = run(subject, scenario, Watch::Record).recording.packets.into_iter();
+    packets.filter(|packet| packet.number.is_some() && packet.from == from).map(|packet| packet.bytes).collect()
+}
+
+/// The same scenario, but that one side aborts when it has said everything.
 fn aborted(scenario: &Scenario, side: Side) -> Scenario {
     let mut scenario = scenario.clone();
     scenario.flows.iter_mut().for_each(|flow| flow.sides[side.index()].ops.push(Op::Abort));

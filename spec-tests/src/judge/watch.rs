@@ -31,6 +31,9 @@ pub(super) struct FlowWatch {
     flight_max: u64,
     /// How far it told its peer to send.
     credit: Option<u64>,
+    /// How often that grew by more than rounding explains, and by how much in all.
+    credit_steps: u64,
+    credit_grown: u64,
     /// When its window was reduced last, and the time before.
     reduced_at: [Option<Instant>; 2],
 }
@@ -48,6 +51,8 @@ impl FlowWatch {
             acked_end: 0,
             flight_max: 0,
             credit: None,
+            credit_steps: 0,
+            credit_grown: 0,
             reduced_at: [None; 2],
         }
     }
@@ -70,11 +75,9 @@ pub(super) fn on_event(witness: &mut Witness, side: Side, now: Instant, event: &
     }
     let Some(flow) = event.flow() else { return };
     match *event {
-        Event::SegmentSent { offset, bytes, retransmission, .. } => {
-            if !retransmission {
-                on_sent(witness, side, now, flow, offset + bytes as u64);
-                on_flight(witness, side, now, flow, bytes);
-            }
+        Event::SegmentSent { offset, bytes, retransmission: false, .. } => {
+            on_sent(witness, side, now, flow, offset + bytes as u64);
+            on_flight(witness, side, now, flow, bytes);
         }
         Event::SegmentReceived { offset, bytes, .. } => {
             with(witness, side, flow, |watch| watch.arrived.add(offset, offset + bytes as u64));
@@ -126,8 +129,22 @@ fn on_sent(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, end: 
 }
 
 fn on_credit(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, offset: u64) {
-    let before = with(witness, side, flow, |watch| watch.credit.replace(offset)).flatten();
-    if let Some(before) = before.filter(|before| *before > offset) {
+    let Some(Some(before)) = with(witness, side, flow, |watch| watch.credit.replace(offset)) else { return };
+    let step = offset.saturating_sub(before);
+    if step >= CREDIT_STEP_MIN {
+        let (steps, grown) = with(witness, side, flow, |watch| {
+            watch.credit_steps += 1;
+            watch.credit_grown += step;
+            (watch.credit_steps, watch.credit_grown)
+        })
+        .unwrap_or_default();
+        if steps > CREDIT_STEPS_FREE && grown < steps * CREDIT_STEP_MEAN_MIN {
+            witness.accuse(now, Law::CreditIsWorthwhile, || {
+                format!("{side} gave {grown} bytes of credit in {steps} steps")
+            });
+        }
+    }
+    if before > offset {
         witness.accuse(now, Law::CreditIsKept, || {
             format!("{side} said that it would take everything before {before}, and now {offset}")
         });
@@ -135,9 +152,9 @@ fn on_credit(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, off
 }
 
 fn on_window(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, cwnd: u64) {
-    let spare = 2 * witness.initial_window_bytes;
+    let initial = witness.initial_window_bytes;
     let Some(flight) = with(witness, side, flow, |watch| watch.flight_max) else { return };
-    if witness.promises.controls_congestion && cwnd > 2 * flight + spare {
+    if witness.promises.controls_congestion && cwnd > initial.max(2 * flight) + initial / 2 {
         witness.accuse(now, Law::NoHollowWindow, || {
             format!("{side} has a window of {cwnd} bytes, and never had more than {flight} under way")
         });
@@ -240,5 +257,11 @@ impl Ranges {
     }
 }
 
+/// Credit that grows by less may be rounding, bytes.
+const CREDIT_STEP_MIN: u64 = 32;
+/// Steps that are not looked at: the first are small, before much is known of the peer.
+const CREDIT_STEPS_FREE: u64 = 12;
+/// Less on average, bytes, is a silly window: half of the smallest segment that a path must carry (RFC 9293 3.7.1).
+const CREDIT_STEP_MEAN_MIN: u64 = 256;
 /// Protocols measure in ticks of their own, a millisecond or so at the coarsest, and may round both ends.
 const ROUNDING: Duration = Duration::from_micros(2_200);

@@ -27,7 +27,7 @@ pub mod segment;
 mod sender;
 mod states;
 mod tap;
-mod watcher;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +45,7 @@ use segment::WireSegment;
 use sender::Sender;
 use states::States;
 pub use tap::OracleTap;
-pub use watcher::Oracle;
+pub use watch::Oracle;
 
 /// What a TCP did that it may not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,13 +107,21 @@ impl TcpOracle {
         let flow = self.flows.entry(key(side, &segment)).or_default();
         let header = &segment.header;
         if header.has(SYN) && !header.has(ACK) && flow.senders[side].isn().is_some_and(|isn| isn != header.seq) {
-            // A connection in the place of an older one.
-            *flow = Flow::default();
+            // A connection in the place of an older one. A SYN of the other side's may be on its way, and meet this one.
+            let before = std::mem::take(flow);
+            let [_, other] = into_pair(before.senders, side);
+            if other.is_opening() && !before.is_abandoned {
+                flow.senders[1 - side] = other;
+            }
         }
         if header.has(RST) || flow.is_abandoned {
             return;
         }
-        if header.has(SYN | ACK) && flow.senders[side].isn().is_some_and(|isn| isn != header.seq) {
+        let answers_an_old_syn =
+            flow.senders[1 - side].isn().is_some_and(|isn| header.has(SYN | ACK) && header.ack != isn.wrapping_add(1));
+        let begins_anew = header.has(SYN | ACK)
+            && flow.senders[side].isn().is_some_and(|isn| answers_an_old_syn || isn != header.seq);
+        if begins_anew {
             if flow.receivers[1 - side].has_synchronized() {
                 flow.is_abandoned = true;
                 self.abandoned += 1;
@@ -121,6 +129,9 @@ impl TcpOracle {
             }
             // A listener that forgot its first answer, which never arrived.
             flow.senders[side] = Sender::default();
+        }
+        if answers_an_old_syn {
+            return;
         }
         let mut wrong = vec![];
         let [ours, theirs] = pair(&mut flow.senders, side);
@@ -133,7 +144,7 @@ impl TcpOracle {
             return;
         }
         ours.on_sent(now, &segment, !self.has_offloads, &mut wrong);
-        flow.receivers[side].on_sent(&segment, theirs.isn(), ours.timestamps_agreed(theirs), &mut wrong);
+        flow.receivers[side].on_sent(&segment, theirs, ours.timestamps_agreed(theirs), &mut wrong);
         self.report(side, now, wrong, &segment);
     }
 
@@ -147,8 +158,18 @@ impl TcpOracle {
         }
         let [ours, theirs] = pair(&mut flow.senders, side);
         let Some(peer_isn) = theirs.isn() else { return };
+        let is_syn_ack = segment.header.has(SYN | ACK);
+        let answers_ours = ours.isn().is_some_and(|isn| segment.header.ack == isn.wrapping_add(1));
+        if is_syn_ack && !answers_ours {
+            // It is reset.
+            return;
+        }
         if !theirs.has_sent(&segment) {
-            // Of an older connection; or somebody else's.
+            // Of an older connection. If it completes a handshake, the two ends now speak of two.
+            if is_syn_ack && !flow.receivers[side].has_synchronized() {
+                flow.is_abandoned = true;
+                self.abandoned += 1;
+            }
             return;
         }
         flow.receivers[side].on_delivered(peer_isn, &segment);
@@ -208,6 +229,11 @@ fn key(side: usize, segment: &WireSegment<'_>) -> [SocketAddr; 2] {
 }
 
 /// Both, that of `side` first.
+fn into_pair([zero, one]: [Sender; 2], side: usize) -> [Sender; 2] {
+    if side == 0 { [zero, one] } else { [one, zero] }
+}
+
+/// The same, borrowed.
 fn pair(senders: &mut [Sender; 2], side: usize) -> [&mut Sender; 2] {
     let [zero, one] = senders;
     if side == 0 { [zero, one] } else { [one, zero] }

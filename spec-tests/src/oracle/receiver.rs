@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::offset;
 use super::ranges::Ranges;
 use super::segment::{WireHeader, WireSegment};
+use super::sender::Sender;
 use crate::packets::{ACK, SYN};
 
 /// What arrived at one side, and what it said of it.
@@ -54,14 +55,18 @@ impl Receiver {
     pub(super) fn on_sent(
         &mut self,
         segment: &WireSegment<'_>,
-        peer_isn: Option<u32>,
+        peer: &Sender,
         timestamps_agreed: bool,
         wrong: &mut Vec<String>,
     ) {
         let header = &segment.header;
-        let Some(peer_isn) = peer_isn.filter(|_| header.has(ACK)) else { return };
-        self.check_timestamps(header, timestamps_agreed, wrong);
+        let Some(peer_isn) = peer.isn().filter(|_| header.has(ACK)) else { return };
         let ack = offset(header.ack, peer_isn, self.acked);
+        if self.acked == 0 && !(1..=peer.nxt() as i64).contains(&ack) {
+            // It still speaks of an older connection.
+            return;
+        }
+        self.check_timestamps(header, timestamps_agreed, wrong);
         if ack < self.acked as i64 {
             return wrong.push(format!("acknowledges {ack} after {}", self.acked));
         }
@@ -77,14 +82,14 @@ impl Receiver {
         }
     }
 
-    /// RFC 9293 3.8.6, SHLD-14. The window of a SYN is not scaled; behind it the edge may seem to go back by less than one
-    /// unit (RFC 7323 2.4).
+    /// RFC 9293 3.8.6, SHLD-14. The window of a SYN is not scaled, so that one sent again may say less than an ACK did; and behind
+    /// it the edge may seem to go back by less than one unit (RFC 7323 2.4).
     fn check_edge(&mut self, header: &WireHeader, ack: u64, wrong: &mut Vec<String>) {
         let scales = self.peer_scales && !header.has(SYN);
         let shift = self.window_scale.filter(|_| scales).unwrap_or(0);
         let edge = ack + (u64::from(header.window) << shift);
         let unit = 1_u64 << shift;
-        if edge + unit <= self.edge {
+        if edge + unit <= self.edge && !header.has(SYN) {
             wrong.push(format!("the window's right edge goes back from {} to {edge}", self.edge));
         }
         self.edge = self.edge.max(edge);

@@ -15,7 +15,9 @@ pub(super) struct Sender {
     isn: Option<u32>,
     /// Of its SYN.
     offer: Offer,
-    /// The MSS that arrived with the peer's SYN.
+    /// The peer's SYN has arrived. Until then it may well speak of an older connection.
+    has_peer: bool,
+    /// The MSS that came with it.
     peer_mss: Option<u16>,
     is_v4: bool,
     /// SND.NXT, the highest.
@@ -55,6 +57,16 @@ struct BackOff {
 impl Sender {
     pub(super) fn isn(&self) -> Option<u32> {
         self.isn
+    }
+
+    /// The number behind all that it sent.
+    pub(super) fn nxt(&self) -> u64 {
+        self.nxt
+    }
+
+    /// It sent a SYN, and nothing since.
+    pub(super) fn is_opening(&self) -> bool {
+        self.isn.is_some() && self.nxt <= 1
     }
 
     /// Both SYNs were seen, and both had timestamps.
@@ -106,8 +118,10 @@ impl Sender {
         } else if len > 0 && start == self.una {
             self.back_off.first(now, start);
         }
-        self.check_window(text_at, segment.payload.len() as u64, wrong);
-        if judges_size {
+        if self.has_peer {
+            self.check_window(text_at, segment.payload.len() as u64, wrong);
+        }
+        if self.has_peer && judges_size {
             self.check_size(header, segment.payload.len(), wrong);
         }
         self.nxt = self.nxt.max(end);
@@ -117,7 +131,7 @@ impl Sender {
     pub(super) fn on_delivered(&mut self, segment: &WireSegment<'_>, scale: u8) {
         let header = &segment.header;
         if header.has(SYN) {
-            (self.peer_mss, self.is_v4) = (header.options.mss, segment.ends[0].is_ipv4());
+            (self.has_peer, self.peer_mss, self.is_v4) = (true, header.options.mss, segment.ends[0].is_ipv4());
         }
         self.back_off = BackOff { seq: self.back_off.seq, ..BackOff::default() };
         let Some(isn) = self.isn.filter(|_| header.has(ACK)) else {

@@ -274,6 +274,19 @@ fn two_incarnations_at_once_are_left_alone() {
     assert_eq!((wire.oracle.violations().len(), wire.oracle.abandoned()), (0, 1));
 }
 
+/// An old SYN arrives late, and is answered before the new one is.
+#[test]
+fn the_answer_to_an_old_syn_is_none_to_the_new_one() {
+    let mut wire = Wire::new();
+    wire.sent(0, &syn().mss(1000));
+    wire.sent(1, &syn_ack().seq(-77_000).ack(-400_000).timestamps(5, 6));
+    wire.sent(1, &ack(-400_000).seq(-76_999));
+    wire.through(0, &syn().mss(1000));
+    wire.through(1, &syn_ack().ack(1).mss(1000));
+    wire.through(0, &text(1, 100).ack(1)).is_right();
+    wire.sent(1, &ack(102).seq(1)).finds(1, "only 101 arrived");
+}
+
 #[test]
 fn states_that_do_not_follow() {
     let flow = FlowRef::default();

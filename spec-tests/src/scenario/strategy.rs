@@ -202,7 +202,8 @@ fn send(promises: &Promises, focus: Focus) -> impl Strategy<Value = Op> + use<> 
 }
 
 fn reader(focus: Focus) -> BoxedStrategy<Reader> {
-    let slow = (1_u32..3_000, 1_u32..50).prop_map(|(bytes, every_ms)| Reader::Slow { bytes: bytes.max(64), every_ms });
+    let bytes = prop_oneof![1 => 1_u32..256, 1 => 1_u32..3_000];
+    let slow = (bytes, 1_u32..50).prop_map(|(bytes, every_ms)| Reader::Slow { bytes: bytes.max(64), every_ms });
     let late = (1_u32..5_000).prop_map(|from_ms| Reader::Late { from_ms });
     match focus {
         Focus::SlowReaders => prop_oneof![1 => Just(Reader::Eager), 3 => slow, 3 => late].boxed(),

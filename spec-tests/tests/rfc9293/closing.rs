@@ -53,6 +53,21 @@ fn the_peer_closes_first() {
     });
 }
 
+/// A FIN beyond a gap is answered when it comes, and what comes behind it is not: two ends that wait for each other's text would
+/// answer each other's answers for ever.
+#[test]
+fn an_early_fin_is_answered_once() {
+    at_both_isns(&plain(), |s| {
+        let (_stream, _listener) = s.accepted(syn());
+        s.peer(fin(6));
+        s.expect(ack(1));
+        s.peer(ack(1).seq(7));
+        s.nothing_more();
+        s.peer(text(1, 5));
+        s.expect(ack(7));
+    });
+}
+
 /// Figure 13.
 #[test]
 fn both_close_at_once() {

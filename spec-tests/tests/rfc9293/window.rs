@@ -247,6 +247,25 @@ fn a_newer_acknowledgement_on_older_text_brings_its_window() {
     });
 }
 
+/// A segment that was overtaken has an old window, which is not taken (SND.WL1).
+#[test]
+fn an_overtaken_segment_brings_no_window() {
+    at_both_isns(&plain(), |s| {
+        let (stream, _listener) = s.accepted(syn().mss(1000).window(2000));
+        s.write(&stream, &[1; 4000]);
+        s.expect(text(1, 1000));
+        s.expect(text(1001, 1000));
+        s.peer(text(11, 10).ack(1).window(5000));
+        s.expect(text(2001, 1000));
+        s.expect(text(3001, 1000));
+        // Sent before that one.
+        s.peer(text(1, 10).ack(1).window(100));
+        s.expect(ack(21));
+        s.write(&stream, &[1; 900]);
+        s.expect(text(4001, 900));
+    });
+}
+
 /// Text comes while the window is shut: its ACK is taken, it is not.
 // cites: MUST-66
 #[test]

@@ -77,7 +77,7 @@ impl Conn {
             self.channel.acks.on_received(now);
         }
         if let Some(at) = planted!(self.config, stream(datagram.stream, self.channel.rx.upto())) {
-            self.channel.on_range(cx.mem, at, frame)?;
+            self.channel.on_range(cx, at, frame)?;
         }
         Ok(())
     }

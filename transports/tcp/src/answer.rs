@@ -10,6 +10,7 @@ use burstlane::transport::TxStatus;
 
 use crate::config::{Config, MSS_MIN};
 use crate::conn::timestamp;
+use crate::cookie;
 use crate::options::{SynOptions, Timestamps};
 use crate::remnant::{HalfOpen, TimeWait};
 use crate::wire::{self, Control, FIXED_BYTES, Header, HeaderBytes};
@@ -27,6 +28,8 @@ pub(crate) enum AnswerKind {
     Reset { seq: SeqNum, ack: Option<SeqNum> },
     /// The answer to a SYN.
     SynAck(HalfOpen),
+    /// The same, of a SYN that is not remembered.
+    Cookie(HalfOpen),
     /// A challenge to what does not fit a half-open connection.
     Challenge(HalfOpen),
     /// The last ACK, again.
@@ -109,6 +112,10 @@ impl Answer {
                 let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
                 half.syn_ack(&self.tuple, config, mss, timestamp(now, ts_offset))
             }
+            AnswerKind::Cookie(half) => {
+                let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
+                half.syn_ack(&self.tuple, config, mss, cookie::stamp(timestamp(now, ts_offset), &half.offers))
+            }
             AnswerKind::Challenge(half) => {
                 let window = syn_window(config) >> half.receive_scale(config);
                 let header = HeaderBytes::new(&self.tuple, half.iss + 1, half.irs + 1, wire::ACK, window);
@@ -141,6 +148,7 @@ impl HalfOpen {
     }
 }
 
+#[inline(always)]
 fn with_timestamps(header: HeaderBytes, ts_recent: Option<u32>, now: u32) -> HeaderBytes {
     match ts_recent {
         Some(echo) => header.with_timestamps(Timestamps { value: now, echo }),

@@ -1,5 +1,7 @@
 //! [`Cold`]: the part of a connection that a steady flow of requests and replies never touches.
 
+use std::ops::Range;
+
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
 
@@ -19,6 +21,8 @@ pub(crate) struct Cold {
     pub(crate) offers: Offers,
     /// SND.NXT when a probe repeated the tail: TLP.end_seq of RFC 8985 7.1.
     pub(crate) probe_end: u64,
+    /// What came twice, and is to be told (RFC 2883), if `Flag::DuplicateOwed`.
+    pub(crate) duplicate: Range<u64>,
     /// Timeouts in a row without an answer.
     pub(crate) timeouts: u8,
     /// When the silence began in which they fell.
@@ -59,6 +63,7 @@ impl Cold {
             peer_mss,
             offers,
             probe_end: 0,
+            duplicate: 0..0,
             timeouts: 0,
             silent_since: now,
             timeout_at: now,

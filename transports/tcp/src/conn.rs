@@ -113,6 +113,8 @@ pub(crate) enum Flag {
     ProbeOwed = 1 << 13,
     /// A probe repeated the tail, and whether that was needed is not known yet.
     ProbeSent = 1 << 14,
+    /// Something came twice, and the peer is not told yet.
+    DuplicateOwed = 1 << 15,
 }
 
 /// The parts of a control block that are known at its start.
@@ -127,6 +129,7 @@ pub(crate) struct NewConn {
 }
 
 impl Conn {
+    #[inline(always)]
     pub(crate) fn new(new: NewConn) -> Self {
         Self {
             ledger: SentLedger::new(new.iss.first_offset()),

@@ -37,7 +37,7 @@ impl Tcp {
         Ok(Opened { key, conn, io: StreamIo::new(self.config.send_buffer_bytes) })
     }
 
-    #[inline]
+    #[inline(always)] // A connection is large to hand over.
     fn new_conn(&mut self, now: Instant, state: State, iss: SeqNum, peer_mss: u16) -> Option<Conn> {
         let offers = Offers {
             timestamps: self.config.timestamps,
@@ -66,13 +66,16 @@ impl Tcp {
             if listener.is_some() && header.ack.is_none() {
                 return Unmatched::Drop(NOT_A_SYN);
             }
+            if let Some(answer) = listener.and_then(|listener| self.on_ack_in_listen(cx, key, header, listener)) {
+                return answer;
+            }
             return match AnswerKind::reset_for(header) {
-                Some(kind) => self.answer(cx, key, kind),
+                Some(kind) => self.answer(cx, key, kind, NO_CONNECTION),
                 None => Unmatched::Drop(STRAY_RESET),
             };
         };
-        if let Err(reason) = check_room(listener) {
-            return Unmatched::Drop(reason);
+        if !listener.has_room() {
+            return Unmatched::Drop(BACKLOG_FULL);
         }
         let half = HalfOpen {
             iss: reopened_iss.unwrap_or_else(|| self.shared.isn(cx.now, &key)),
@@ -84,6 +87,9 @@ impl Tcp {
             window: header.window,
             retries: 0,
         };
+        if check_room(listener).is_err() || !cx.has_remnant_room() {
+            return self.answer_by_cookie(cx, key, half);
+        }
         let until = half.until;
         self.answers.push(cx.now, key, AnswerKind::SynAck(half));
         cx.want_lane_tx();
@@ -100,12 +106,19 @@ impl Tcp {
         }
     }
 
-    fn answer(&mut self, cx: &mut LaneCx<'_, Self>, key: FourTuple, kind: AnswerKind) -> Unmatched<Self> {
+    /// Owes an answer to a segment that is counted as `reason` and leaves nothing else.
+    pub(crate) fn answer(
+        &mut self,
+        cx: &mut LaneCx<'_, Self>,
+        key: FourTuple,
+        kind: AnswerKind,
+        reason: DropReason,
+    ) -> Unmatched<Self> {
         if !self.answers.push(cx.now, key, kind) {
             return Unmatched::Drop(TOO_MANY_ANSWERS);
         }
         cx.want_lane_tx();
-        cx.count(NO_CONNECTION);
+        cx.count(reason);
         Unmatched::Owed
     }
 
@@ -219,17 +232,21 @@ impl Tcp {
 
     /// The third segment of the handshake came: makes a connection, to which it is then given.
     fn promote(&mut self, cx: &mut LaneCx<'_, Self>, half: &HalfOpen) -> Verdict<Self> {
-        let peer_mss = half.offers.mss.unwrap_or(MSS_MIN);
-        let Some(mut conn) = self.new_conn(cx.now, State::SynReceived, half.iss, peer_mss) else {
-            return Verdict::Gone;
-        };
-        conn.ledger.clear((half.iss + 1).near(half.iss.first_offset()));
+        let Some((mut conn, io)) = self.passive_conn(cx, half) else { return Verdict::Gone };
         if half.retries == 0 {
             conn.rtt.on_sample(cx.now, cx.now.since(half.since));
         } else {
             // RFC 6298 5.7.
             conn.rtt.set_initial_rto(RTO_AFTER_LOST_SYN);
         }
+        Verdict::Promote { conn, io, consumed: false }
+    }
+
+    /// The connection that a half-open one becomes, still in SYN-RECEIVED; nothing is known of the round trip.
+    pub(crate) fn passive_conn(&mut self, cx: &LaneCx<'_, Self>, half: &HalfOpen) -> Option<(Conn, StreamIo)> {
+        let peer_mss = half.offers.mss.unwrap_or(MSS_MIN);
+        let mut conn = self.new_conn(cx.now, State::SynReceived, half.iss, peer_mss)?;
+        conn.ledger.clear((half.iss + 1).near(half.iss.first_offset()));
         let offers = SynOptions { mss: Some(peer_mss), ..half.offers };
         self.take_offers(&mut conn, &offers, half.ts_recent, half.irs, half.window);
         self.start_congestion(&mut conn, half.retries > 0);
@@ -237,7 +254,7 @@ impl Tcp {
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
         let mut io = StreamIo::new(self.config.send_buffer_bytes);
         io.open = true;
-        Verdict::Promote { conn, io, consumed: false }
+        Some((conn, io))
     }
 
     /// Sets what the peer's SYN decides. `offers` has nothing that we do not offer.
@@ -298,6 +315,8 @@ impl Tcp {
         let offers = self.common_offers(header, is_v4);
         let ts_recent = header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value);
         let again = self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts > 0);
+        // A SYN-ACK may echo the first of our SYNs: what it tells is our own back-off.
+        let asked_at = self.cold.get_at(conn.cold).map_or(cx.now, |cold| cold.timeout_at);
         self.take_offers(conn, &offers, ts_recent, header.seq, header.window);
         self.start_congestion(conn, again);
         if again {
@@ -307,7 +326,8 @@ impl Tcp {
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
         if acknowledged {
             let acked = conn.ledger.on_cumulative(conn.snd_nxt(), cx.now);
-            if let Some(rtt) = acked.rtt_sample.or_else(|| self.echoed_rtt(cx.now, header.timestamps)) {
+            let echoed = || self.echoed_rtt(cx.now, header.timestamps).filter(|rtt| *rtt <= cx.now.since(asked_at));
+            if let Some(rtt) = acked.rtt_sample.or_else(echoed) {
                 conn.rtt.on_sample(cx.now, rtt);
             }
             self.enter_established(cx, conn, io);
@@ -392,7 +412,7 @@ impl Tcp {
     }
 }
 
-/// Whether a listener takes one more SYN.
+/// Whether a listener remembers one more SYN.
 fn check_room(listener: &Listener) -> Result<(), DropReason> {
     if !listener.has_room() {
         return Err(BACKLOG_FULL);

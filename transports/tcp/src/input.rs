@@ -67,7 +67,10 @@ impl Tcp {
             self.take_fin(cx, conn, io, seq + u64::from(header.payload_bytes));
         } else if conn.has(Flag::FinEarly) {
             let at = self.cold.get_at(conn.cold).map_or(0, |cold| cold.fin_at);
-            self.take_fin(cx, conn, io, at);
+            // As long as the gap is there, nothing is to be said of it again: two such ends would never stop.
+            if at == conn.rcv_nxt {
+                self.take_fin(cx, conn, io, at);
+            }
         }
     }
 
@@ -127,6 +130,9 @@ impl Tcp {
             || header.control == Control::Fin;
         if repeats && planted!(self.config, NeverAcksDuplicates) {
             return;
+        }
+        if repeats {
+            self.note_duplicate(conn, seq..(seq + u64::from(header.payload_bytes)).min(conn.rcv_nxt));
         }
         if repeats || self.may_challenge(cx, conn) {
             conn.ack_now(cx);
@@ -303,6 +309,13 @@ impl Tcp {
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
         let again = planted!(self.config, DeliversTwice) && seq < end && end == conn.rcv_nxt;
         let start = if again { seq } else { seq.max(conn.rcv_nxt) };
+        let repeated = seq..end.min(conn.rcv_nxt);
+        let repeated =
+            if repeated.is_empty() { conn.reassembly.first_held(cx.mem, &(start..end)) } else { Some(repeated) };
+        if let Some(repeated) = repeated {
+            self.note_duplicate(conn, repeated);
+            conn.ack_now(cx);
+        }
         if start >= end {
             if planted!(self.config, AcksProbeWithoutRoom) && seq == conn.rcv_nxt {
                 conn.rcv_nxt += u64::from(header.payload_bytes);
@@ -315,7 +328,7 @@ impl Tcp {
         }
         frame.truncate((end - start) as usize);
         if start > conn.rcv_nxt {
-            return self.keep_out_of_order(cx, conn, start, frame);
+            return self.keep_out_of_order(cx, conn, start..end, frame);
         }
         let bytes = end - start;
         if io.rx.push(cx.mem, frame).is_err() {

@@ -1,13 +1,13 @@
 //! TCP for Burstlane: RFC 9293 with window scaling and timestamps (RFC 7323), SACK (RFC 2018), time-based loss recovery
-//! (RFC 8985) under any [`Controller`](burstlane::congestion::Controller), and the defences of RFC 5961, RFC 6528 and
-//! RFC 5927.
+//! (RFC 8985) under any [`Controller`](burstlane::congestion::Controller), and the defences of RFC 4987, RFC 5961, RFC 6528
+//! and RFC 5927.
 //!
 //! [`Tcp`] is the transport that an engine runs; everything here is a pure state machine. The way of a segment:
 //!
 //! ```text
 //!  wire, options ─► established (predicted) ─┬─► recovery, congestion ─► timers
 //!                └► input (3.10.7.4) ────────┘
-//!  handshake: LISTEN, half-open, SYN-SENT       close: FIN, reset, TIME-WAIT       output, window: all that leaves
+//!  handshake: LISTEN, half-open, SYN-SENT; cookie: LISTEN under a flood       close: FIN, reset, TIME-WAIT       output, window: all that leaves
 //! ```
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod cold;
 mod config;
 mod congestion;
 mod conn;
+mod cookie;
 mod established;
 mod handshake;
 mod info;
@@ -62,6 +63,7 @@ pub use state::State;
 use answer::Answers;
 use close::Close;
 use cold::Cold;
+use cookie::Cookies;
 use wire::Header;
 
 /// TCP on one lane.
@@ -85,12 +87,16 @@ pub struct Shared {
     /// Instead of it, in tests.
     fixed_isn: Option<SeqNum>,
     ts_offset: u32,
+    cookies: Cookies,
 }
 
 impl Shared {
     /// RFC 6528.
     fn isn(&self, now: Instant, key: &FourTuple) -> SeqNum {
-        self.fixed_isn.unwrap_or_else(|| self.initial_sequence.isn(key.local(), key.remote(), now))
+        match self.fixed_isn {
+            Some(isn) => isn + (now.as_nanos() >> FIXED_ISN_SHIFT) as u32,
+            None => self.initial_sequence.isn(key.local(), key.remote(), now),
+        }
     }
 }
 
@@ -116,7 +122,9 @@ impl Transport for Tcp {
         let key = (word(0), word(1));
         let ts_offset = (word(2) ^ word(3)) as u32;
         let fixed_isn = config.fixed_isn.map(SeqNum);
-        Shared { initial_sequence: InitialSequence::new(key), fixed_isn, ts_offset }
+        // One key for both: what they hash is of different lengths.
+        let (initial_sequence, cookies) = (InitialSequence::new(key), Cookies::new(key));
+        Shared { initial_sequence, fixed_isn, ts_offset, cookies }
     }
 
     fn new(config: Config, shared: Arc<Shared>, _lane: LaneInfo) -> Self {
@@ -234,5 +242,8 @@ impl Transport for Tcp {
 
 /// Bytes that a connection has beside its flow's place in the engine, its congestion controller not counted.
 pub const COLD_BYTES: usize = size_of::<Cold>();
+/// Where numbers are fixed for a test they still rise, by one each 2^14 ns: an old connection's packets must not fit a new one
+/// (RFC 9293 3.4.1).
+const FIXED_ISN_SHIFT: u32 = 14;
 /// TCP's number in the IP header.
 pub const PROTOCOL: u8 = 6;

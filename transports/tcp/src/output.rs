@@ -184,7 +184,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let seq = SeqNum::of_offset(conn.acceptable_nxt());
         let mut header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
-        if conn.has(Flag::Sack) && !conn.reassembly.is_empty() {
+        if self.has_sack(conn) {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
         loop {
@@ -194,6 +194,7 @@ impl Tcp {
             }
             conn.duplicates_owed -= 1;
         }
+        conn.unset(Flag::DuplicateOwed);
         self.acknowledged_all(conn);
         if conn.state() == State::TimeWait {
             self.retire(cx, conn);
@@ -285,7 +286,7 @@ impl Tcp {
         conn.ledger.on_retransmitted(range.start..end, cx.now);
         self.count_retransmission(conn, end - range.start);
         let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
-        let (offset, bytes) = (range.start.saturating_sub(first), (end - range.start) as usize);
+        let (offset, bytes) = (range.start.saturating_sub(first), ((end - range.start) as usize).min(bytes));
         cx.observe_flow(|flow| Event::SegmentSent { flow, offset, bytes, retransmission: true });
         Ok(())
     }
@@ -325,7 +326,7 @@ impl Tcp {
         let cold = &self.cold;
         cx.observe_flow(|flow| {
             let first = cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
-            let (offset, bytes) = (start.saturating_sub(first), (end - start) as usize);
+            let (offset, bytes) = (start.saturating_sub(first), ((end - start) as usize).min(plan.bytes));
             Event::SegmentSent { flow, offset, bytes, retransmission: false }
         });
         Ok(())
@@ -377,7 +378,12 @@ impl Tcp {
                 wire::patch(header, seq + at.offset as u32, flags);
             })?
         };
+        // What only an acknowledgement without text has room for still goes by itself (RFC 2018 4, RFC 2883 4).
+        let tells = conn.has(Flag::AckNow) && self.has_sack(conn);
         self.acknowledged_all(conn);
+        if tells {
+            conn.set(Flag::AckNow);
+        }
         let fin_left = fin && taken == offered;
         Ok(start + taken as u64 + u64::from(fin_left))
     }

@@ -18,7 +18,10 @@ impl Tcp {
     #[inline]
     pub(crate) fn arm_answer(&self, now: Instant, conn: &mut Conn) {
         let rto = conn.rtt.rto_nanos();
-        match probe_nanos(conn) {
+        let alone = conn.ledger.in_flight_bytes() <= u64::from(conn.segment_bytes());
+        // The probe of a lone segment waits for longer than the shortest timeout: nothing to work out.
+        let probe = if alone && rto <= PEER_ACK_DELAY_MAX_NANOS { None } else { probe_nanos(conn, alone) };
+        match probe {
             Some(probe) if probe < rto => conn.arm(Timer::Probe, now.plus_nanos(probe)),
             _ => conn.arm(Timer::Retransmit, now.plus_nanos(rto)),
         }
@@ -74,9 +77,9 @@ impl Tcp {
 }
 
 /// The time in nanoseconds after which a probe goes out (RFC 8985 7.2), or `None` if there is to be none: the peer could not say by SACK
-/// what it shows, a recovery is under way, or the last probe is still undecided.
+/// what it shows, a recovery is under way, or the last probe is still undecided. `alone`: one segment is in flight.
 #[inline]
-fn probe_nanos(conn: &Conn) -> Option<u64> {
+fn probe_nanos(conn: &Conn, alone: bool) -> Option<u64> {
     let may_probe = conn.has(Flag::Sack)
         && conn.state().can_send()
         && !conn.has(Flag::ProbeSent)
@@ -85,7 +88,6 @@ fn probe_nanos(conn: &Conn) -> Option<u64> {
     if !may_probe {
         return None;
     }
-    let alone = conn.ledger.in_flight_bytes() <= u64::from(conn.segment_bytes());
     Some(2 * conn.rtt.smoothed_nanos() + if alone { PEER_ACK_DELAY_MAX_NANOS } else { GRANULARITY_NANOS })
 }
 

@@ -1,5 +1,5 @@
-//! Loss: what the peer's SACKs and duplicate acknowledgements say (RFC 2018, RFC 8985; RFC 5681 and RFC 6582 without
-//! SACK), and out-of-order arrivals on our side of it. The scoreboard itself is the framework's
+//! Loss: what the peer's SACKs and duplicate acknowledgements say (RFC 2018, RFC 2883, RFC 8985; RFC 5681 and RFC
+//! 6582 without SACK), and out-of-order and repeated arrivals on our side of it. The scoreboard itself is the framework's
 //! [`SentLedger`](burstlane::toolkit::SentLedger).
 
 use std::ops::Range;
@@ -9,7 +9,7 @@ use burstlane::net::DropReason;
 use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
 use burstlane::time::Instant;
-use burstlane::toolkit::{ReassemblyLimits, Recovery};
+use burstlane::toolkit::{ReassemblyLimits, Recovery, SeqNum};
 use burstlane::transport::Context;
 
 use crate::Tcp;
@@ -23,8 +23,8 @@ impl Tcp {
         let (una, nxt) = (conn.snd_una(), conn.snd_nxt());
         for (at, (left, right)) in blocks.iter().enumerate() {
             let (left, right) = (left.near(una), right.near(una));
-            if at == 0 && left < right && right <= una {
-                // RFC 2883: the first block below the ACK tells of a duplicate.
+            if at == 0 && left < right && (right <= una || is_within_second(blocks)) {
+                // RFC 2883 4: the first block, below the ACK or within the second, tells of a duplicate.
                 conn.ledger.on_duplicate_sack();
                 totals.duplicate_reported = true;
                 continue;
@@ -94,18 +94,28 @@ impl Tcp {
     }
 
     /// Keeps what came beyond a gap. It is acknowledged at once, as a duplicate (RFC 5681 4.2).
-    pub(crate) fn keep_out_of_order(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, start: u64, frame: Frame) {
+    pub(crate) fn keep_out_of_order(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        range: Range<u64>,
+        frame: Frame,
+    ) {
         let limits = ReassemblyLimits {
             cost_bytes_max: (2 * self.config.receive_buffer_bytes as usize).max(COST_BYTES_MIN),
             pieces_max: (self.config.receive_buffer_bytes / PIECE_BYTES).max(PIECES_MIN) as usize,
         };
-        let start = start + u64::from(planted!(self.config, MisplacesWhatIsBehindGap));
-        let range = start..start + frame.len() as u64;
+        let start = range.start + u64::from(planted!(self.config, MisplacesWhatIsBehindGap));
         let outcome = conn.reassembly.insert(cx.mem, start, frame, &limits);
         if outcome.dropped_bytes > 0 {
             cx.count(NO_REASSEMBLY);
-        } else {
-            self.tell_received(cx, conn, range);
+        }
+        let mut rest = range;
+        while cx.is_observed()
+            && let Some(held) = conn.reassembly.first_held(cx.mem, &rest)
+        {
+            rest.start = held.end;
+            self.tell_received(cx, conn, held);
         }
         if !conn.has(Flag::Sack) {
             // A sender without SACK counts duplicates.
@@ -131,17 +141,56 @@ impl Tcp {
         });
     }
 
-    /// The SACK blocks to report: the most recent first, as many as the header has room for (RFC 2018 4).
+    /// These bytes had come before: the next acknowledgement says so, once (RFC 2883 4). Of several duplicates in a turn the
+    /// last is told, together with those that it continues.
+    pub(crate) fn note_duplicate(&mut self, conn: &mut Conn, range: Range<u64>) {
+        if range.is_empty() || !conn.has(Flag::Sack) {
+            return;
+        }
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
+        // What lies before the stream is nobody's.
+        let start = range.start.max(cold.irs + 1);
+        if start >= range.end {
+            return;
+        }
+        let continues = conn.has(Flag::DuplicateOwed) && cold.duplicate.end == start;
+        cold.duplicate = if continues { cold.duplicate.start } else { start }..range.end;
+        conn.set(Flag::DuplicateOwed);
+    }
+
+    /// Whether there is something for a SACK option to tell.
+    #[inline]
+    pub(crate) fn has_sack(&self, conn: &Conn) -> bool {
+        conn.has(Flag::Sack) && (!conn.reassembly.is_empty() || conn.has(Flag::DuplicateOwed))
+    }
+
+    /// The SACK blocks to report: a duplicate, then what is held, the most recent first, as many as the header has room for
+    /// (RFC 2018 4, RFC 2883 4).
     pub(crate) fn sack_blocks(&self, cx: &Context<'_, Self>, conn: &Conn) -> SackBlocks {
-        use burstlane::toolkit::SeqNum;
         let mut blocks = SackBlocks::default();
         // With timestamps there is room for three.
-        let count = if conn.has(Flag::Timestamps) { 3 } else { 4 };
-        for range in conn.reassembly.recent_ranges::<4>(cx.mem).into_iter().take(count) {
+        let room = if conn.has(Flag::Timestamps) { 3 } else { 4 };
+        let mut held = conn.reassembly.recent_ranges::<4>(cx.mem);
+        let duplicate =
+            self.cold.get_at(conn.cold).filter(|_| conn.has(Flag::DuplicateOwed)).map(|cold| &cold.duplicate);
+        if let Some(duplicate) = duplicate {
+            // Of a duplicate above the ACK the range that holds it comes next: so it is known for one.
+            if let Some(at) = held.iter().position(|held| held.start <= duplicate.start && duplicate.end <= held.end) {
+                held.get_mut(..=at).unwrap_or_default().rotate_right(1);
+            }
+        }
+        for range in duplicate.into_iter().chain(&held).take(room) {
             blocks.push(SeqNum::of_offset(range.start), SeqNum::of_offset(range.end));
         }
         blocks
     }
+}
+
+/// Whether the first block lies within the second.
+fn is_within_second(blocks: &SackBlocks) -> bool {
+    let mut blocks = blocks.iter();
+    let (Some(first), Some(second)) = (blocks.next(), blocks.next()) else { return false };
+    first.0.at_or_after(second.0) && first.1.at_or_before(second.1)
 }
 
 const NO_REASSEMBLY: DropReason = DropReason("tcp: no room beyond the gap");

@@ -1,6 +1,7 @@
 //! Behaviour of two engines over a simulated link. What a single segment does is tested with scripts elsewhere.
 
 mod adversary;
+mod cookies;
 mod fuzz;
 mod net;
 mod raw;

@@ -142,7 +142,7 @@ impl HeaderBytes {
     }
 
     /// Adds timestamps in the usual place, aligned behind two NOPs (RFC 7323 appendix A). Must come first.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn with_timestamps(mut self, timestamps: Timestamps) -> Self {
         self.set_timestamps(timestamps);
@@ -160,6 +160,7 @@ impl HeaderBytes {
     }
 
     /// Appends options, already aligned to four bytes. What does not fit is left out.
+    #[inline(always)]
     #[must_use]
     pub fn with_options(mut self, options: &[u8]) -> Self {
         debug_assert_eq!(options.len() % 4, 0);

@@ -105,6 +105,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// One packet after another, first by whichever way there is and then by the short one alone if it is to take it.
+    #[test]
+    fn the_short_way_does_what_the_general_one_does(
+        mut header in proptest::collection::vec(any::<u8>(), 4..60), payload in proptest::collection::vec(any::<u8>(), 0..1500),
+        split in 0usize..1500, v6: bool, offload: bool, dscp in 0u8..64, ecn in 0u8..4, dont_fragment: bool,
+        hop_limit: Option<u8>, room in 0usize..4, quantum in 0usize..4000,
+    ) {
+        header[2..4].fill(0);
+        let (one, two) = payload.split_at(split.min(payload.len()));
+        let pieces = [one, two];
+        let pieces = if one.is_empty() { &pieces[1..] } else { &pieces[..] };
+        let info = TxInfo { ecn, dscp, dont_fragment, hop_limit, flow_label: 5, ..TxInfo::default() };
+        let run = |short: bool| {
+            let (mut a, paths) = host(Capabilities { tx_checksum: offload, ..caps(1) });
+            let path = paths[usize::from(v6)];
+            a.net.set_room(WIRE, room);
+            let mut batch = a.net.batch(at(0), DIRECT);
+            batch.set_quantum(quantum);
+            let mut said = vec![];
+            for _ in 0..3 {
+                let sent = match short {
+                    true => batch.segment(path, &info, &header, pieces),
+                    false => batch.segments(path, &info, &header, pieces, usize::MAX, |_, _| ()).map(|_| ()),
+                };
+                said.push((sent, batch.bytes_left()));
+            }
+            a.net.set_room(WIRE, 64);
+            let fits = header.len() + payload.len() + if v6 { 40 } else { 20 } <= 1500;
+            let mut batch = a.net.batch(at(0), DIRECT);
+            if short {
+                assert_eq!(batch.express(path, &info, &header, pieces).is_some(), fits && !offload);
+            } else if fits && !offload {
+                assert!(batch.segments(path, &info, &header, pieces, usize::MAX, |_, _| ()).is_ok());
+            }
+            let sent = a.sent();
+            a.assert_no_leak();
+            (said, sent)
+        };
+        prop_assert_eq!(run(true), run(false));
+    }
+}
+
 #[test]
 fn what_is_taken_ends_with_room_quantum_or_memory() {
     let payload = [7u8; 10_000];

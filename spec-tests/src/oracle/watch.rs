@@ -1,5 +1,5 @@
-//! Oracles: passive watchers of a run that know the rules of one protocol. They see each frame as it is sent and as it
-//! arrives, and each event of both hosts, and say what was against the rules.
+//! [`Oracle`]: a passive watcher of a run that knows the rules of one protocol. It sees each frame as it is sent and as it
+//! arrives, and each event of both hosts, and says what was against the rules.
 
 use burstlane::observe::Event;
 use burstlane::time::Instant;
