@@ -58,7 +58,7 @@ pub fn scenarios(transport: &'static str, promises: &Promises, focus: Focus) -> 
             let mut scenario = Scenario { is_v6, device, link, flows, faults, ..Scenario::new(transport, seed) };
             match focus {
                 Focus::Silence => make_silent(&mut scenario, &promises),
-                Focus::Rebinding => outlast_rebinding(&mut scenario),
+                Focus::Rebinding => outlast_rebinding(&mut scenario, &promises),
                 _ => {}
             }
             scenario
@@ -107,17 +107,19 @@ fn make_silent(scenario: &mut Scenario, promises: &Promises) {
     scenario.faults = [Fault::Spell { span, trouble: Trouble::Partition(None) }].into();
 }
 
-/// Both ends go on behind the last rebinding, the right one with as much as it said before.
-fn outlast_rebinding(scenario: &mut Scenario) {
+/// Both ends go on behind the last rebinding: the left one at once, the right one with much to say, some delays before or after
+/// that, so that it now and then speaks to a port that it has heard of but not yet had an answer from.
+fn outlast_rebinding(scenario: &mut Scenario, promises: &Promises) {
     let times = scenario.faults.iter().map(|fault| if let Fault::Rebind { at_ms } = fault { *at_ms } else { 0 });
     let ms = times.max().unwrap_or(0);
+    let delay_ms = scenario.link.delay.as_millis() as u32;
+    let right_ms = (ms + (scenario.seed >> 8) as u32 % 12 * delay_ms).saturating_sub(8 * delay_ms);
     for flow in &mut scenario.flows {
         flow.opens_ms = 0;
-        for plan in &mut flow.sides {
+        let [left, right] = &mut flow.sides;
+        for (plan, ms, bytes) in [(left, ms, 64), (right, right_ms, promises.piece_bytes_max.min(16_000))] {
             plan.ops.retain(|op| matches!(op, Op::Send { .. }));
-            let again = plan.ops.clone();
-            plan.ops.push(Op::Pause { ms });
-            plan.ops.extend(again);
+            plan.ops.extend([Op::Pause { ms }, Op::Send { bytes }]);
         }
     }
 }
