@@ -55,6 +55,8 @@ pub enum Law {
     StrangersArePowerless,
     /// A flood of openings leaves bounded memory, draws bounded answers, and lets a legitimate peer in.
     FloodsAreBounded,
+    /// To an address that has not shown to be there goes at most three times what came from it (RFC 9000 8.1).
+    NoAmplification,
     /// Flows over one bottleneck share it, and use it.
     Fairness,
     /// The rules of this one protocol, watched by its oracle.
@@ -90,6 +92,7 @@ impl Law {
             Self::DamageIsLoss => "damage_is_loss",
             Self::StrangersArePowerless => "strangers_are_powerless",
             Self::FloodsAreBounded => "floods_are_bounded",
+            Self::NoAmplification => "no_amplification",
             Self::Fairness => "fairness",
             Self::Protocol => "protocol",
         }

@@ -68,6 +68,9 @@ impl Strangers {
             hosts.members[from.other().index()].end.inject(at, &bytes);
             witness.on_injected(from.other(), at, &bytes, "changed on the way");
         }
+        for (from, at, bytes) in std::mem::take(&mut witness.translated) {
+            hosts.members[from.other().index()].end.inject(at, &bytes);
+        }
         while let Some((_, to, bytes, what)) = self.packets.pop_if(|packet| packet.0 <= now) {
             hosts.members[to.index()].end.inject(now, &bytes);
             witness.on_injected(to, now, &bytes, what);

@@ -1,10 +1,15 @@
-//! RUDP with its mistakes, one at a time: none is planted so far.
+//! RUDP with its mistakes, one at a time.
 
-use burstlane_rudp::Rudp;
+use burstlane_rudp::{PlantedBug, Rudp};
 use burstlane_spec::Subject;
 
-/// None.
+/// See [`PlantedBug`].
 #[must_use]
 pub fn rudp() -> Vec<(&'static str, Subject<Rudp>)> {
-    Vec::new()
+    let with = |bug: PlantedBug| {
+        let mut subject = crate::rudp();
+        subject.config.planted = Some(bug);
+        (bug.name(), subject)
+    };
+    PlantedBug::ALL.into_iter().map(with).collect()
 }
