@@ -16,6 +16,8 @@ pub struct Subject<T: Transport> {
     pub config: T::Config,
     /// What of that depends on the scenario.
     pub configure: Option<fn(&mut T::Config, &Scenario)>,
+    /// The mistake that was planted in it, if one was: scenarios that it breaks say so.
+    pub planted: Option<&'static str>,
     /// What it promises.
     pub promises: Promises,
     /// Names its packets for pictures and captures, where their headers do not.
@@ -34,7 +36,7 @@ impl<T: Transport> Subject<T> {
     /// A transport of this configuration that promises this, under its own name.
     #[must_use]
     pub fn new(config: T::Config, promises: Promises) -> Self {
-        Self { name: T::NAME, config, configure: None, promises, name_packet: None, oracle: None }
+        Self { name: T::NAME, config, configure: None, planted: None, promises, name_packet: None, oracle: None }
     }
 
     /// With a configuration that varies with the scenario, by its seed for example.

@@ -6,6 +6,7 @@ pub mod names;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 
+use std::fmt;
 use std::time::Duration;
 
 use burstlane_rudp::{Rudp, RudpConfig};
@@ -70,14 +71,49 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
 /// The names of all of them.
 pub const NAMES: [&str; 4] = ["tcp", "rudp", "udp", "stop-and-wait"];
 
-/// Runs a scenario over the transport that it names; `None` if none of [`NAMES`] is that.
-#[must_use]
-pub fn run_by_name(scenario: &Scenario, watch: Watch) -> Option<Run> {
-    Some(match scenario.transport.as_str() {
+/// Runs a scenario over the transport that it names, with the bug that it names.
+///
+/// # Errors
+/// None of [`NAMES`] is that transport, or there is no such bug; without the feature `planted-bugs` there is none at all.
+pub fn run_by_name(scenario: &Scenario, watch: Watch) -> Result<Run, NoSubject> {
+    if let Some(bug) = &scenario.planted {
+        return run_planted(scenario, watch).ok_or_else(|| NoSubject::Bug(bug.clone()));
+    }
+    Ok(match scenario.transport.as_str() {
         "tcp" => run(&tcp(), scenario, watch),
         "rudp" => run(&rudp(), scenario, watch),
         "udp" => run(&udp(), scenario, watch),
         "stop-and-wait" => run(&stop_and_wait(), scenario, watch),
-        _ => return None,
+        other => return Err(NoSubject::Transport(other.to_owned())),
     })
 }
+
+#[cfg(feature = "planted-bugs")]
+use planted::run_planted;
+
+#[cfg(not(feature = "planted-bugs"))]
+fn run_planted(_: &Scenario, _: Watch) -> Option<Run> {
+    None
+}
+
+/// A scenario names something that is not here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoSubject {
+    /// The transport.
+    Transport(String),
+    /// The bug planted in it.
+    Bug(String),
+}
+
+impl fmt::Display for NoSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(name) => write!(f, "there is no transport '{name}'; expected one of {}", NAMES.join(", ")),
+            Self::Bug(name) if cfg!(feature = "planted-bugs") => write!(f, "there is no planted bug '{name}'"),
+            Self::Bug(name) => write!(f, "the bug '{name}' is there only with the feature planted-bugs"),
+        }
+    }
+}
+
+impl std::error::Error for NoSubject {}

@@ -1,16 +1,19 @@
 //! Drawing scenarios until a law is broken or enough have passed, and making what broke it small.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::path::Path;
 
 use burstlane::transport::Transport;
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 use super::Campaign;
 use super::quiet::guarded;
 use crate::face::Face;
-use crate::failure::{Report, Verdict, default_folder, kept_scenarios};
+use crate::failure::{Paths, Report, Verdict, default_folder, kept_scenarios};
 use crate::judge::{Broken, Law, Watch, run};
+use crate::recording::Recording;
 use crate::scenario::Scenario;
 use crate::subject::Subject;
 
@@ -50,7 +53,9 @@ where
     };
     let drawn = Cell::new(0);
     let first: RefCell<Option<Law>> = RefCell::default();
+    let planted = subject.planted.map(str::to_owned);
     let scenarios = campaign.scenarios(subject.name, &subject.promises);
+    let scenarios = scenarios.prop_map(move |scenario| Scenario { planted: planted.clone(), ..scenario });
     let outcome = TestRunner::new(config).run(&scenarios, |scenario| {
         let Err(broken) = campaign.judge(subject, &scenario) else {
             if first.borrow().is_none() {
@@ -103,7 +108,9 @@ where
 {
     let folder = Path::new(crate_dir).join(REGRESSIONS);
     let kept = kept_scenarios(&folder).unwrap_or_else(|error| panic!("{error}"));
-    for (path, scenario) in kept.iter().filter(|(_, scenario)| scenario.transport == subject.name) {
+    for (path, scenario) in
+        kept.iter().filter(|(_, scenario)| scenario.transport == subject.name && scenario.planted.is_none())
+    {
         for campaign in [Campaign::Anything, Campaign::Damage, Campaign::Repetition] {
             if let Err(broken) = campaign.judge(subject, scenario) {
                 let failure = Failure { campaign, broken, scenario: scenario.clone(), cases: 0 };
@@ -114,24 +121,37 @@ where
 }
 
 impl Failure {
-    /// Runs the scenario once more, writes what it leaves for a person, keeps it in `regressions`, and says where.
+    /// Runs the scenario once more and writes what it leaves for a person into `folder`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write<T: Transport>(&self, subject: &Subject<T>, folder: &Path) -> io::Result<Paths>
+    where
+        T::Io: Face,
+    {
+        let rerun = guarded(|| run(subject, &self.scenario, Watch::Record));
+        let recording = rerun.map(|run| run.recording).unwrap_or_default();
+        self.report(subject, &recording).write(folder)
+    }
+
+    fn report<'a, T: Transport>(&'a self, subject: &Subject<T>, recording: &'a Recording) -> Report<'a> {
+        let verdict = Verdict { law: self.broken.law.name(), message: &self.broken.message };
+        Report { scenario: &self.scenario, recording, broken: Some(verdict), name_packet: subject.name_packet }
+    }
+
+    /// Writes everything for a person, keeps the scenario in `regressions`, and says where.
     fn leave<T: Transport>(&self, subject: &Subject<T>, regressions: &Path) -> String
     where
         T::Io: Face,
     {
         let Self { broken, scenario, cases, campaign } = self;
-        let rerun = guarded(|| run(subject, scenario, Watch::Record));
-        let recording = rerun.map(|run| run.recording).unwrap_or_default();
-        let verdict = Verdict { law: broken.law.name(), message: &broken.message };
-        let report =
-            Report { scenario, recording: &recording, broken: Some(verdict), name_packet: subject.name_packet };
-        let written = match report.write(&default_folder()) {
+        let written = match self.write(subject, &default_folder()) {
             Ok(paths) => {
                 format!("see {}\nrerun: burstlane sim replay {}", paths.page.display(), paths.scenario.display())
             }
             Err(error) => format!("nothing was written: {error}"),
         };
-        let kept = match report.write_scenario(regressions) {
+        let kept = match self.report(subject, &Recording::default()).write_scenario(regressions) {
             Ok(path) => format!("kept as {}", path.display()),
             Err(error) => format!("not kept: {error}"),
         };

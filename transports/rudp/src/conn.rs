@@ -57,7 +57,8 @@ impl Conn {
         frame: Frame,
         acks: &mut AckRun,
     ) -> Result<(), StreamError> {
-        let Meta { datagram, ends, bytes } = &planted!(self.config, counted(*meta));
+        let meta: Meta = planted!(self.config, counted(*meta));
+        let Meta { datagram, ends, bytes } = &meta;
         self.liveness.on_heard(cx.now);
         if !self.channel.is_waiting() {
             self.channel.sender.on_progress();
@@ -195,8 +196,8 @@ impl Conn {
             let mut datagram = self.datagram(cx, io);
             let bytes = if class == Class::Data {
                 self.channel.send(cx, &mut way, out, |at| {
-                    let at = planted!(self.config, fragment(at));
-                    (datagram.stream, datagram.path.number) = (Some(at), self.path.take_number());
+                    datagram.stream = Some(planted!(self.config, fragment(at)));
+                    datagram.path.number = self.path.take_number();
                     datagram.write()
                 })?
             } else {

@@ -5,11 +5,12 @@ use burstlane_spec::Subject;
 
 /// See [`PlantedBug`].
 #[must_use]
-pub fn rudp() -> Vec<(&'static str, Subject<Rudp>)> {
+pub fn rudp() -> Vec<Subject<Rudp>> {
     let with = |bug: PlantedBug| {
         let mut subject = crate::rudp();
         subject.config.planted = Some(bug);
-        (bug.name(), subject)
+        subject.planted = Some(bug.name());
+        subject
     };
     PlantedBug::ALL.into_iter().map(with).collect()
 }

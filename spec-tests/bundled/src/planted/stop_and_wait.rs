@@ -5,11 +5,12 @@ use stop_and_wait::{PlantedBug, StopAndWait};
 
 /// See [`PlantedBug`].
 #[must_use]
-pub fn stop_and_wait() -> Vec<(&'static str, Subject<StopAndWait>)> {
+pub fn stop_and_wait() -> Vec<Subject<StopAndWait>> {
     let with = |bug: PlantedBug| {
         let mut subject = crate::stop_and_wait();
         subject.config.planted = Some(bug);
-        (bug.name(), subject)
+        subject.planted = Some(bug.name());
+        subject
     };
     PlantedBug::ALL.into_iter().map(with).collect()
 }

@@ -5,12 +5,13 @@ use burstlane_tcp::{PlantedBug, Tcp};
 
 /// See [`PlantedBug`].
 #[must_use]
-pub fn tcp() -> Vec<(&'static str, Subject<Tcp>)> {
+pub fn tcp() -> Vec<Subject<Tcp>> {
     let with = |bug: PlantedBug| {
         let mut subject = crate::tcp();
         subject.config.planted = Some(bug);
         subject.oracle = None;
-        (bug.name(), subject)
+        subject.planted = Some(bug.name());
+        subject
     };
     PlantedBug::ALL.into_iter().map(with).collect()
 }

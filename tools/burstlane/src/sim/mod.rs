@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use burstlane_spec::Scenario;
 use burstlane_spec::failure::{Paths, Report, Verdict};
 use burstlane_spec::judge::{Broken, Law, Run, Watch};
-use burstlane_spec_bundled::{NAMES, names, run_by_name};
+use burstlane_spec_bundled::{NoSubject, names, run_by_name};
 
 use crate::cli::{SimArgs, SimCommand, SimFiles};
 use crate::problem::{Problem, STATUS_FAILED, STATUS_USAGE};
@@ -59,15 +59,13 @@ impl Outcome {
 }
 
 fn run_guarded(scenario: &Scenario) -> Result<Outcome, Problem> {
-    if !NAMES.contains(&scenario.transport.as_str()) {
-        return Err(Problem::new(format!("there is no transport '{}'", scenario.transport))
-            .cause(format!("expected one of {}", NAMES.join(", ")))
-            .status(STATUS_USAGE));
-    }
     // A transport that panics has broken a law like any other; its last words are on standard error.
     match catch_unwind(AssertUnwindSafe(|| run_by_name(scenario, Watch::Record))) {
-        Ok(Some(run)) => Ok(Outcome::Ran(Box::new(run))),
-        Ok(None) => Err(Problem::new(format!("the transport '{}' is not bundled", scenario.transport))),
+        Ok(Ok(run)) => Ok(Outcome::Ran(Box::new(run))),
+        Ok(Err(error @ NoSubject::Bug(_))) => Err(Problem::new(error.to_string())
+            .next("cargo run --release -p burstlane-cli --features planted-bugs -- sim replay FILE")
+            .status(STATUS_USAGE)),
+        Ok(Err(error)) => Err(Problem::new(error.to_string()).status(STATUS_USAGE)),
         Err(panic) => {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn replay_gives_the_same_bytes() {
-        for transport in NAMES {
+        for transport in burstlane_spec_bundled::NAMES {
             let (first, second) = (Folder::new(&format!("{transport}-1")), Folder::new(&format!("{transport}-2")));
             let line =
                 format!("run --transport {transport} --seed 3 --loss 3% --duplicate 2% --reorder 2% --bytes 20k");
