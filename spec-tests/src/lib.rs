@@ -29,6 +29,11 @@ pub mod subject;
 pub mod transfer;
 pub mod world;
 
+/// The chapter compiles, and what it shows is so.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/book/testing-your-own-transport.md")]
+pub struct TestingYourOwnTransport;
+
 pub use face::{Channel, Face};
 pub use hosts::{Hosts, HostsConfig, PORT};
 pub use pattern::Pattern;

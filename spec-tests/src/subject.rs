@@ -94,6 +94,10 @@ pub struct Promises {
     pub resists_strangers: bool,
     /// A fault's damage is always noticed: a damaged packet has the effect of a lost one.
     pub notices_damage: bool,
+    /// Nobody has a flow, and the application hears of none, who has not shown that it receives where it says it is.
+    pub proves_openers: bool,
+    /// An open flow goes on when its peer comes from another port or address, as behind a network address translator that forgot.
+    pub survives_rebinding: bool,
     /// Largest message, or write, bytes.
     pub piece_bytes_max: u32,
     /// Longest wait between two repetitions to a peer that is silent.
@@ -118,6 +122,8 @@ impl Promises {
             controls_congestion: true,
             resists_strangers: true,
             notices_damage: true,
+            proves_openers: true,
+            survives_rebinding: false,
             piece_bytes_max: 16 * 1024,
             patience_max: Duration::from_secs(120),
             gives_up_within: Duration::from_secs(1200),
@@ -135,6 +141,7 @@ impl Promises {
             is_reliable: false,
             controls_congestion: false,
             resists_strangers: false,
+            proves_openers: false,
             piece_bytes_max: 1_400,
             answers_max: 1,
             ..Self::reliable()

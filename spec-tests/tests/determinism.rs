@@ -133,7 +133,7 @@ fn rudp_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
 
 #[test]
 fn stop_and_wait_with_one_seed_sends_the_same_bytes_at_the_same_instants() {
-    check::<StopAndWait>(&(), 60_000, 1_000);
+    check::<StopAndWait>(&stop_and_wait::Config::default(), 60_000, 1_000);
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Engines {
         Self {
             tcp: lane.add(burstlane_tcp::Config::default()).unwrap(),
             rudp: lane.add(RudpConfig::default()).unwrap(),
-            stop_and_wait: lane.add(()).unwrap(),
+            stop_and_wait: lane.add(stop_and_wait::Config::default()).unwrap(),
             udp: lane.add(UdpConfig::default()).unwrap(),
         }
     }

@@ -86,9 +86,9 @@ fn rudp_over_foreign_memory_is_right_and_leaks_nothing() {
 
 #[test]
 fn stop_and_wait_over_foreign_memory_is_right_and_leaks_nothing() {
-    check::<StopAndWait>(&(), &ROOMY, 0.0, 30_000, 1_000);
-    check::<StopAndWait>(&(), &SLOW, 0.05, 15_000, 1_000);
-    check::<StopAndWait>(&(), &TINY, 0.0, 30_000, 1_000);
+    check::<StopAndWait>(&stop_and_wait::Config::default(), &ROOMY, 0.0, 30_000, 1_000);
+    check::<StopAndWait>(&stop_and_wait::Config::default(), &SLOW, 0.05, 15_000, 1_000);
+    check::<StopAndWait>(&stop_and_wait::Config::default(), &TINY, 0.0, 30_000, 1_000);
 }
 
 const LIMIT: Duration = Duration::from_secs(3600);

@@ -114,7 +114,7 @@ fn rudp_ends_when_applications_let_go_early() {
 
 #[test]
 fn stop_and_wait_ends_when_applications_let_go_early() {
-    check::<StopAndWait>(&());
+    check::<StopAndWait>(&stop_and_wait::Config::default());
 }
 
 const LIMIT: Duration = Duration::from_secs(3600);

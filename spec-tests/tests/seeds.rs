@@ -61,7 +61,7 @@ fn run_all(seeds: std::ops::Range<u64>, run: impl Fn(u64) + std::panic::RefUnwin
 }
 
 fn stop_and_wait(seed: u64) {
-    run::<StopAndWait>(seed, (), 12_000, 1_200);
+    run::<StopAndWait>(seed, stop_and_wait::Config::default(), 12_000, 1_200);
 }
 
 fn rudp(seed: u64) {

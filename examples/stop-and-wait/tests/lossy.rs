@@ -71,7 +71,7 @@ fn pair(seed: u64, config: &LinkConfig) -> Pair {
         let mut lane = Lane::new(LaneConfig::seeded(seed << 8 | u64::from(n)));
         let addresses = vec![(Ip::v4([10, 0, 0, n]), 24)];
         lane.add_interface(Box::new(driver), InterfaceConfig { addresses, ..InterfaceConfig::default() });
-        let engine = lane.add::<StopAndWait>(()).unwrap();
+        let engine = lane.add::<StopAndWait>(stop_and_wait::Config::default()).unwrap();
         (Host::new(lane), engine)
     };
     let ((left, e1), (right, e2)) = (host(a, 1), host(b, 2));

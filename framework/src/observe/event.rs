@@ -121,6 +121,13 @@ pub enum Event<'a> {
         /// First stream offset not yet confirmed.
         offset: u64,
     },
+    /// The peer was told that it may send everything before `offset` of its stream.
+    CreditGiven {
+        /// The flow.
+        flow: FlowRef,
+        /// First stream offset that it may not send yet.
+        offset: u64,
+    },
     /// A part of the stream was judged lost and will be sent again.
     Lost {
         /// The flow.
@@ -181,6 +188,7 @@ impl Event<'_> {
             | Self::SegmentSent { flow, .. }
             | Self::SegmentReceived { flow, .. }
             | Self::Acked { flow, .. }
+            | Self::CreditGiven { flow, .. }
             | Self::Lost { flow, .. }
             | Self::TimerFired { flow, .. }
             | Self::Congestion { flow, .. }

@@ -206,6 +206,7 @@ impl Observer for Recorder {
             | Event::NeighbourFailed { .. }
             | Event::FlowOpened { .. }
             | Event::SegmentReceived { .. }
+            | Event::CreditGiven { .. }
             | Event::Lost { .. }
             | Event::Custom { .. } => {}
         }

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod names;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 
 use std::time::Duration;
 
@@ -13,7 +15,8 @@ use burstlane_tcp::Tcp;
 use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
 
-/// TCP with its defaults. In half of the runs its sequence numbers are about to wrap.
+/// TCP with its defaults. In half of the runs its sequence numbers are about to wrap; in some its buffers are small, so that
+/// windows shut (but not where a bottleneck is to be filled).
 #[must_use]
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
@@ -21,17 +24,29 @@ pub fn tcp() -> Subject<Tcp> {
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
         let before_the_wrap = (scenario.seed >> 1) % 20_000;
         config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
+        let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
+        if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
+            (config.send_buffer_bytes, config.receive_buffer_bytes) = (bytes, bytes);
+        }
     })
 }
 
-/// RUDP with its defaults.
+/// RUDP with its defaults; in some of the runs its windows are small, so that they shut (but not where a bottleneck is to be
+/// filled).
 #[must_use]
 pub fn rudp() -> Subject<Rudp> {
     let mut promises = Promises::reliable();
     promises.patience_max = Duration::from_secs(6);
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
-    Subject::new(RudpConfig::default(), promises).naming_packets(names::rudp)
+    promises.survives_rebinding = true;
+    Subject::<Rudp>::new(RudpConfig::default(), promises).naming_packets(names::rudp).configured_by(
+        |config, scenario| {
+            if scenario.seed.is_multiple_of(3) && scenario.link.queue_frames_max.is_none() {
+                (config.channel.message_bytes_max, config.channel.window_bytes) = (16 * 1024, 17 * 1024);
+            }
+        },
+    )
 }
 
 /// UDP.
@@ -45,10 +60,11 @@ pub fn udp() -> Subject<Udp> {
 pub fn stop_and_wait() -> Subject<StopAndWait> {
     let mut promises = Promises::reliable();
     promises.controls_congestion = false;
+    promises.proves_openers = false;
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
-    Subject::new((), promises).naming_packets(names::stop_and_wait)
+    Subject::new(stop_and_wait::Config::default(), promises).naming_packets(names::stop_and_wait)
 }
 
 /// The names of all of them.

@@ -75,6 +75,7 @@ pub fn stop_and_wait(protocol: u8, packet: &[u8]) -> Option<Label> {
         b"SW-M" => Label::new(Role::Data, "MESSAGE", format!("{number} ({}), expects {expected}", message.len()))
             .carrying(item),
         b"SW-E" => Label::new(Role::Control, "END", format!("{number}, expects {expected}")).carrying(item),
+        b"SW-R" => Label::new(Role::Reset, "RESET", format!("expects {expected}")),
         _ => return None,
     })
 }

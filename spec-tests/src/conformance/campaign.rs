@@ -34,6 +34,8 @@ pub enum Campaign {
     Flood,
     /// See [`Focus::Tampering`].
     Tampering,
+    /// See [`Focus::Rebinding`].
+    Rebinding,
     /// The same scenario twice.
     Repetition,
     /// Several flows over one bottleneck.
@@ -42,7 +44,7 @@ pub enum Campaign {
 
 impl Campaign {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Anything,
         Self::Loss,
         Self::Partitions,
@@ -53,6 +55,7 @@ impl Campaign {
         Self::Strangers,
         Self::Flood,
         Self::Tampering,
+        Self::Rebinding,
         Self::Repetition,
         Self::Fairness,
     ];
@@ -67,6 +70,7 @@ impl Campaign {
             }
             Self::Damage => promises.notices_damage,
             Self::Strangers => promises.resists_strangers,
+            Self::Rebinding => promises.survives_rebinding,
             Self::Fairness => promises.controls_congestion,
         }
     }
@@ -94,6 +98,7 @@ impl Campaign {
             Self::Strangers => Focus::Strangers,
             Self::Flood => Focus::Flood,
             Self::Tampering => Focus::Tampering,
+            Self::Rebinding => Focus::Rebinding,
             Self::Fairness => Focus::Bottleneck,
         };
         scenarios(name, promises, focus)

@@ -35,6 +35,7 @@ macro_rules! conformance {
             ignores_strangers = Strangers,
             withstands_floods = Flood,
             withstands_tampering = Tampering,
+            survives_rebinding = Rebinding,
             repeats_itself_exactly = Repetition,
             shares_fairly = Fairness,
         }

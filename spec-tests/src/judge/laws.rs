@@ -33,6 +33,14 @@ pub enum Law {
     /// The congestion window is reduced once for each window of data that lost something, and for a repetition that was lost
     /// too (RFC 5681 4.3): never three times within a round trip.
     OneReduction,
+    /// What is lost makes the congestion window smaller (RFC 5681 3).
+    LossIsAnswered,
+    /// A congestion window that is not used does not grow: never beyond what twice the largest flight explains (RFC 7661).
+    NoHollowWindow,
+    /// Nothing is sent beyond what the receiver said it would take, and what it said once it does not take back.
+    CreditIsKept,
+    /// Receivers give credit in steps that are worth a packet (RFC 9293 3.8.6.2.2).
+    CreditIsWorthwhile,
     /// After everything is over nothing is left: no flow, remnant, buffer, frame, timer.
     Cleanliness,
     /// No host asks for turns without end.
@@ -47,6 +55,8 @@ pub enum Law {
     StrangersArePowerless,
     /// A flood of openings leaves bounded memory, draws bounded answers, and lets a legitimate peer in.
     FloodsAreBounded,
+    /// To an address that has not shown to be there goes at most three times what came from it (RFC 9000 8.1).
+    NoAmplification,
     /// Flows over one bottleneck share it, and use it.
     Fairness,
     /// The rules of this one protocol, watched by its oracle.
@@ -71,6 +81,10 @@ impl Law {
             Self::TrueRoundTrips => "true_round_trips",
             Self::InitialWindow => "initial_window",
             Self::OneReduction => "one_reduction",
+            Self::LossIsAnswered => "loss_is_answered",
+            Self::NoHollowWindow => "no_hollow_window",
+            Self::CreditIsKept => "credit_is_kept",
+            Self::CreditIsWorthwhile => "credit_is_worthwhile",
             Self::Cleanliness => "cleanliness",
             Self::NoSpin => "no_spin",
             Self::NoPanic => "no_panic",
@@ -78,6 +92,7 @@ impl Law {
             Self::DamageIsLoss => "damage_is_loss",
             Self::StrangersArePowerless => "strangers_are_powerless",
             Self::FloodsAreBounded => "floods_are_bounded",
+            Self::NoAmplification => "no_amplification",
             Self::Fairness => "fairness",
             Self::Protocol => "protocol",
         }

@@ -40,7 +40,8 @@ impl FaultyLink {
             Fault::Spell { trouble: Trouble::Stall(_) | Trouble::Starve(_), .. }
             | Fault::Clock { .. }
             | Fault::Forged { .. }
-            | Fault::Flood { .. } => false,
+            | Fault::Flood { .. }
+            | Fault::Rebind { .. } => false,
         };
         let faults = faults.iter().filter(concerns).copied().collect();
         Box::new(Self { from, inner, faults, number: 0, waiting: VecDeque::new(), witness: Rc::clone(witness) })
@@ -109,7 +110,7 @@ impl FaultyLink {
             }
         }
         witness.on_packet(self.from, number, (sent_at, waited), frame.bytes, &fate, struck);
-        fate
+        if witness.on_translator(self.from, now, frame.bytes, &fate) { Fate::Lost } else { fate }
     }
 }
 

@@ -7,6 +7,7 @@
 mod app;
 mod laws;
 mod link;
+mod rebinding;
 mod run;
 mod silence;
 mod spells;

@@ -173,6 +173,9 @@ impl<'a> Stage<'a> {
         let listener: Listener<T> = host.listen(engines[1], local, BACKLOG).unwrap();
         let (witness, network) = (Rc::clone(&self.witness), self.hosts.world.network().clone());
         let may_be_strangers = flow.side(Side::Right).ends_early() || self.scenario.has_strangers();
+        // Nothing else goes wrong, so who opens beside the left host's application is a stranger.
+        let must_be_proven = self.promises.proves_openers && self.scenario.has_only_strangers();
+        let rebinding = witness.borrow().rebinding.clone();
         let mut is_ours_to_come = true;
         let mut others: Vec<Handle<T>> = Vec::new();
         self.hosts.add_app(1, move |host: &Host| {
@@ -180,10 +183,17 @@ impl<'a> Stage<'a> {
                 let handle = <T::Io as Face>::handle(host, engines[1], flow);
                 // Strangers open flows too, and what is left of an old opening may open one again.
                 let ends = host.with(engines[1], |core, _, _| core.endpoints(flow));
-                let is_ours = ends.is_none_or(|(_, from)| from == remote || from == Endpoint::default());
+                let is_ours = ends.is_none_or(|(_, from)| {
+                    from.ip == remote.ip && rebinding.may_be(remote.port, from.port) || from == Endpoint::default()
+                });
                 if std::mem::take(&mut is_ours_to_come) && is_ours {
                     app.accept(handle);
                 } else {
+                    if must_be_proven {
+                        witness.borrow_mut().accuse(network.now(), Law::StrangersArePowerless, || {
+                            format!("flow {number}, right: a stranger who has shown nothing has opened a flow")
+                        });
+                    }
                     is_ours_to_come |= !is_ours && !app.has_opened();
                     others.push(handle);
                 }
@@ -309,6 +319,7 @@ impl<'a> Stage<'a> {
 
     /// What must hold of the applications' reports when no law was broken on the way.
     fn judge_outcomes(&self) {
+        self.judge_closes();
         if !self.scenario.ends_in_order()
             || !self.promises.is_reliable
             || self.scenario.ends_in_silence(self.promises)
@@ -334,6 +345,44 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// An end that closes still delivers: its peer, if it has nothing to say that nobody reads, does not fail by that.
+    fn judge_closes(&self) {
+        if !self.promises.is_reliable
+            || self.scenario.ends_in_silence(self.promises)
+            || self.scenario.has_an_enemy_on_the_way()
+        {
+            return;
+        }
+        for (number, (flow, reports)) in self.scenario.flows.iter().zip(&self.reports).enumerate() {
+            for side in Side::BOTH {
+                let (closer, peer) = (flow.side(side), flow.side(side.other()));
+                let only_closes = closer.ends_early() && !closer.aborts() && !peer.ends_early() && peer.bytes() == 0;
+                let failed = reports[side.other().index()].borrow().failed;
+                if let Some(error) = failed.filter(|_| only_closes && reports[1].borrow().has_opened) {
+                    self.witness.borrow_mut().accuse(self.now(), Law::NoFalseAlarm, || {
+                        format!("flow {number}, {} failed ({error}) because its peer closed", side.other())
+                    });
+                }
+            }
+        }
+    }
+
+    /// Both ends agree on how it ended: where few packets were lost, and all was said and heard, no end of a flow fails when
+    /// its application has let go.
+    fn judge_ends(&self) -> Option<Broken> {
+        let is_calm = self.scenario.faults.iter().all(|fault| matches!(fault, Fault::Packet { .. }))
+            && self.witness.borrow().strikes <= FEW
+            && self.scenario.link_is_reliable();
+        let is_in_order = self.scenario.ends_in_order() && !self.scenario.has_an_enemy_on_the_way();
+        if !self.promises.is_reliable || !is_calm || !is_in_order {
+            return None;
+        }
+        let witness = self.witness.borrow();
+        let (side, number, at, reason) = witness.failed.first()?;
+        let message = format!("at {at}: flow {number}, {side} ended ({reason}) after both applications were done");
+        Some(Broken { law: Law::NoFalseAlarm, message })
+    }
+
     /// Far more than a good protocol needs: each piece a packet, each packet acknowledged, everything twice, and some for
     /// each fault, for each second of waiting, and for each read that opens a window.
     fn packets_allowed(&self, took: Duration) -> u64 {
@@ -341,7 +390,7 @@ impl<'a> Stage<'a> {
         let each = self.scenario.flows.iter().map(|flow| {
             let sides = flow.sides.iter().map(|side| {
                 let bytes = side.bytes();
-                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 100
+                2 * (side.ops.len() as u64 + bytes / (mtu / 2)) + 2 * side.idle(bytes).as_millis() as u64 / 250
             });
             40 + 2 * sides.sum::<u64>()
         });
@@ -374,12 +423,13 @@ impl<'a> Stage<'a> {
     /// Ends the applications, lets everything run out, and checks that nothing is left.
     fn clean_up(self) -> Run {
         self.spells.borrow_mut().end(&self.hosts);
+        self.check_oblivion();
         self.hosts.stop_apps();
         let mut broken = self.witness.borrow().broken();
         if broken.is_none() {
             self.witness.borrow_mut().hear_oracle(self.now());
             broken = self.witness.borrow().broken();
-            broken = broken.or_else(|| self.find_remains());
+            broken = broken.or_else(|| self.find_remains()).or_else(|| self.judge_ends());
         }
         let Self { hosts, witness, reports, over_at, took, .. } = self;
         let frames_left = |hosts: Hosts| {
@@ -405,6 +455,20 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// What strangers began and did not go on with is forgotten, also while the listener still listens.
+    fn check_oblivion(&self) {
+        if self.witness.borrow().is_broken() || !self.scenario.has_strangers() {
+            return;
+        }
+        let is_forgotten = || self.hosts.members.iter().all(|member| member.host.lane().remnants() == 0);
+        if self.hosts.world.run_until(self.promises.lingers_at_most, is_forgotten).is_err() && !is_forgotten() {
+            let state = self.hosts.state();
+            self.witness
+                .borrow_mut()
+                .accuse(self.now(), Law::Cleanliness, || format!("what strangers began is still remembered: {state}"));
+        }
+    }
+
     fn find_remains(&self) -> Option<Broken> {
         let world = &self.hosts.world;
         let found = |law, message: String| Some(Broken { law, message: format!("at {}: {message}", world.now()) });
@@ -415,7 +479,11 @@ impl<'a> Stage<'a> {
                 lane.flows() == 0 && lane.remnants() == 0
             })
         };
-        let limit = self.promises.lingers_at_most + self.promises.gives_up_within;
+        // Where nothing went wrong nobody has to give up before it ends.
+        let went_well = self.witness.borrow().strikes + self.witness.borrow().injected == 0;
+        let gives_up_within =
+            if went_well && self.scenario.ends_in_order() { Duration::ZERO } else { self.promises.gives_up_within };
+        let limit = self.promises.lingers_at_most + gives_up_within;
         if world.run_until(limit, is_over).is_err() && !is_over() {
             return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.state()));
         }
@@ -465,6 +533,8 @@ fn hosts_config(scenario: &Scenario) -> HostsConfig {
 /// The left side's port of flow 0; the next flows have the next ones.
 pub(super) const CLIENT_PORT: u16 = 20_000;
 const BACKLOG: u32 = 64;
+/// Strikes that no protocol takes for the end of its peer.
+const FEW: u64 = 3;
 /// Where counting begins to tell a storm from traffic.
 const STORM_PACKETS: u64 = 5_000;
 /// Flows that strangers opened and nobody ends: so many are held, to see whether data comes.

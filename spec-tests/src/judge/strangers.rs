@@ -1,5 +1,6 @@
 //! Strangers: hosts that know the addresses and ports of a flow, but have seen none of its packets. What they can send is
-//! what the protocol itself would send with other secrets; so that is recorded in a run with another seed and no faults.
+//! what the protocol itself would send with other secrets; so that is recorded in runs with another seed and no faults: one like
+//! theirs, and one in which the sender aborts, for its last word.
 
 use burstlane::time::{Duration, Instant};
 use burstlane::transport::Transport;
@@ -10,7 +11,7 @@ use super::witness::Witness;
 use crate::anatomy::{anatomy, repair_checksums};
 use crate::face::Face;
 use crate::hosts::Hosts;
-use crate::scenario::{Fault, Scenario, Side};
+use crate::scenario::{Fault, Op, Scenario, Side};
 use crate::subject::Subject;
 
 /// What strangers send in a run, soonest last.
@@ -29,24 +30,25 @@ impl Strangers {
             return Self { packets: Vec::new() };
         }
         let elsewhere = Scenario { seed: !scenario.seed, faults: Vec::new(), ..scenario.clone() };
-        let recording = run(subject, &elsewhere, Watch::Record).recording;
-        let sent_to = |to: Side| -> Vec<&[u8]> {
-            let packets = recording.packets.iter().filter(|packet| packet.number.is_some() && packet.from != to);
-            packets.map(|packet| packet.bytes.as_slice()).collect()
-        };
+        let ordinary = Side::BOTH.map(|from| sent(subject, &elsewhere, from));
+        let has_forgers = scenario.faults.iter().any(|fault| matches!(fault, Fault::Forged { .. }));
+        let last_words =
+            Side::BOTH.map(|from| has_forgers.then(|| sent(subject, &aborted(&elsewhere, from), from).pop()).flatten());
         let mut packets = Vec::new();
         for fault in scenario.faults.iter().filter(concerns) {
             match *fault {
                 Fault::Forged { to, at_ms, number } => {
-                    let known = sent_to(to);
+                    let from = to.other().index();
+                    // The last word first: there is only one.
+                    let known: Vec<_> = last_words[from].iter().chain(&ordinary[from]).collect();
                     if let Some(bytes) = known.get(number as usize % known.len().max(1)) {
                         packets.push((at(at_ms, 0), to, bytes.to_vec(), "forged by a stranger"));
                     }
                 }
                 Fault::Flood { to, at_ms, packets: count } => {
-                    let Some(first) = sent_to(to).first().map(|first| first.to_vec()) else { continue };
+                    let Some(first) = ordinary[to.other().index()].first() else { continue };
                     let flood =
-                        (0..count).map(|n| (at(at_ms, n), to, from_elsewhere(&first, n), "a stranger's opening"));
+                        (0..count).map(|n| (at(at_ms, n), to, from_elsewhere(first, n), "a stranger's opening"));
                     packets.extend(flood);
                 }
                 _ => {}
@@ -66,11 +68,30 @@ impl Strangers {
             hosts.members[from.other().index()].end.inject(at, &bytes);
             witness.on_injected(from.other(), at, &bytes, "changed on the way");
         }
+        for (from, at, bytes) in std::mem::take(&mut witness.translated) {
+            hosts.members[from.other().index()].end.inject(at, &bytes);
+        }
         while let Some((_, to, bytes, what)) = self.packets.pop_if(|packet| packet.0 <= now) {
             hosts.members[to.index()].end.inject(now, &bytes);
             witness.on_injected(to, now, &bytes, what);
         }
     }
+}
+
+/// What one side sends in a run.
+fn sent<T: Transport>(subject: &Subject<T>, scenario: &Scenario, from: Side) -> Vec<Vec<u8>>
+where
+    T::Io: Face,
+{
+    let packets = run(subject, scenario, Watch::Record).recording.packets.into_iter();
+    packets.filter(|packet| packet.number.is_some() && packet.from == from).map(|packet| packet.bytes).collect()
+}
+
+/// The same scenario, but that one side aborts when it has said everything.
+fn aborted(scenario: &Scenario, side: Side) -> Scenario {
+    let mut scenario = scenario.clone();
+    scenario.flows.iter_mut().for_each(|flow| flow.sides[side.index()].ops.push(Op::Abort));
+    scenario
 }
 
 /// Milliseconds from the start, and some microseconds for each packet of a flood.

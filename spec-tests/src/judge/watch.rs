@@ -1,5 +1,6 @@
 //! What the events of a flow must not say: acknowledgements of what has not arrived, round trips that nothing made, a first
-//! flight beyond the initial window, a window reduced again and again within one round trip.
+//! flight beyond the initial window, a window reduced again and again within one round trip, or never, or grown without use, data
+//! beyond the receiver's credit.
 
 use burstlane::addr::Endpoint;
 use burstlane::observe::{Event, FlowRef};
@@ -22,6 +23,17 @@ pub(super) struct FlowWatch {
     /// Payload sent and nothing heard since.
     first_flight: Option<u64>,
     ssthresh: u64,
+    /// The flow's first loss, while its window was never reduced.
+    lost_at: Option<u64>,
+    /// Where what was sent ends, and what was acknowledged; how far apart they were at most.
+    sent_end: u64,
+    acked_end: u64,
+    flight_max: u64,
+    /// How far it told its peer to send.
+    credit: Option<u64>,
+    /// How often that grew by more than rounding explains, and by how much in all.
+    credit_steps: u64,
+    credit_grown: u64,
     /// When its window was reduced last, and the time before.
     reduced_at: [Option<Instant>; 2],
 }
@@ -34,6 +46,13 @@ impl FlowWatch {
             arrived: Ranges::default(),
             first_flight: Some(0),
             ssthresh: u64::MAX,
+            lost_at: None,
+            sent_end: 0,
+            acked_end: 0,
+            flight_max: 0,
+            credit: None,
+            credit_steps: 0,
+            credit_grown: 0,
             reduced_at: [None; 2],
         }
     }
@@ -56,13 +75,26 @@ pub(super) fn on_event(witness: &mut Witness, side: Side, now: Instant, event: &
     }
     let Some(flow) = event.flow() else { return };
     match *event {
-        Event::SegmentSent { bytes, retransmission, .. } => on_sent(witness, side, now, flow, bytes, retransmission),
+        Event::SegmentSent { offset, bytes, retransmission: false, .. } => {
+            on_sent(witness, side, now, flow, offset + bytes as u64);
+            on_flight(witness, side, now, flow, bytes);
+        }
         Event::SegmentReceived { offset, bytes, .. } => {
             with(witness, side, flow, |watch| watch.arrived.add(offset, offset + bytes as u64));
         }
         Event::Acked { offset, .. } => on_acked(witness, side, now, flow, offset),
         Event::RttSample { rtt, .. } => on_rtt(witness, side, now, rtt),
-        Event::Congestion { ssthresh, .. } => on_congestion(witness, side, now, flow, ssthresh),
+        Event::CreditGiven { offset, .. } => on_credit(witness, side, now, flow, offset),
+        Event::Lost { offset, .. } => {
+            with(witness, side, flow, |watch| {
+                let is_first = watch.ssthresh == u64::MAX;
+                watch.lost_at = watch.lost_at.or(is_first.then_some(offset));
+            });
+        }
+        Event::Congestion { cwnd, ssthresh, .. } => {
+            on_window(witness, side, now, flow, cwnd);
+            on_congestion(witness, side, now, flow, ssthresh);
+        }
         _ => {}
     }
 }
@@ -73,8 +105,65 @@ fn with<R>(witness: &mut Witness, side: Side, flow: FlowRef, look: impl FnOnce(&
     Some(look(watch))
 }
 
-fn on_sent(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, bytes: usize, again: bool) {
-    if again || !witness.promises.controls_congestion {
+/// The same flow on the other host.
+fn peer_of(witness: &Witness, side: Side, flow: FlowRef) -> Option<&FlowWatch> {
+    let [ours, theirs] = [side, side.other()].map(|side| &witness.flows[side.index()]);
+    let (_, watch) = ours.iter().rev().find(|(known, _)| *known == flow)?;
+    let (_, peer) = theirs.iter().rev().find(|(_, peer)| peer.ends == (watch.ends.1, watch.ends.0))?;
+    Some(peer)
+}
+
+/// New data left, up to `end`.
+fn on_sent(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, end: u64) {
+    with(witness, side, flow, |watch| {
+        watch.sent_end = watch.sent_end.max(end);
+        watch.flight_max = watch.flight_max.max(end.saturating_sub(watch.acked_end));
+    });
+    // Without events of credit there is nothing to compare with.
+    let Some(credit) = peer_of(witness, side, flow).and_then(|peer| peer.credit) else { return };
+    if end > credit {
+        witness.accuse(now, Law::CreditIsKept, || {
+            format!("{side} sent everything before {end}; what it may send ends at {credit}")
+        });
+    }
+}
+
+fn on_credit(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, offset: u64) {
+    let Some(Some(before)) = with(witness, side, flow, |watch| watch.credit.replace(offset)) else { return };
+    let step = offset.saturating_sub(before);
+    if step >= CREDIT_STEP_MIN {
+        let (steps, grown) = with(witness, side, flow, |watch| {
+            watch.credit_steps += 1;
+            watch.credit_grown += step;
+            (watch.credit_steps, watch.credit_grown)
+        })
+        .unwrap_or_default();
+        if steps > CREDIT_STEPS_FREE && grown < steps * CREDIT_STEP_MEAN_MIN {
+            witness.accuse(now, Law::CreditIsWorthwhile, || {
+                format!("{side} gave {grown} bytes of credit in {steps} steps")
+            });
+        }
+    }
+    if before > offset {
+        witness.accuse(now, Law::CreditIsKept, || {
+            format!("{side} said that it would take everything before {before}, and now {offset}")
+        });
+    }
+}
+
+fn on_window(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, cwnd: u64) {
+    let initial = witness.initial_window_bytes;
+    let Some(flight) = with(witness, side, flow, |watch| watch.flight_max) else { return };
+    if witness.promises.controls_congestion && cwnd > initial.max(2 * flight) + initial / 2 {
+        witness.accuse(now, Law::NoHollowWindow, || {
+            format!("{side} has a window of {cwnd} bytes, and never had more than {flight} under way")
+        });
+    }
+}
+
+/// So many bytes left for the first time.
+fn on_flight(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, bytes: usize) {
+    if !witness.promises.controls_congestion {
         return;
     }
     let allowed = witness.initial_window_bytes;
@@ -91,10 +180,17 @@ fn on_sent(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, bytes
 }
 
 fn on_acked(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, offset: u64) {
-    let Some(ends) = with(witness, side, flow, |watch| watch.ends) else { return };
-    let peer = |(_, watch): &&(FlowRef, FlowWatch)| watch.ends == (ends.1, ends.0);
+    let unanswered = with(witness, side, flow, |watch| {
+        watch.acked_end = watch.acked_end.max(offset);
+        watch.lost_at.filter(|lost| *lost < offset)
+    });
+    if let Some(lost) = unanswered.flatten().filter(|_| witness.promises.controls_congestion) {
+        witness.accuse(now, Law::LossIsAnswered, || {
+            format!("{side} lost what stands at {lost}, has it acknowledged by now, and never reduced its window")
+        });
+    }
     // Without events of arrival on the other side there is nothing to compare with.
-    let Some((_, peer)) = witness.flows[side.other().index()].iter().rev().find(peer) else { return };
+    let Some(peer) = peer_of(witness, side, flow) else { return };
     let arrived = peer.arrived.prefix();
     if !peer.arrived.is_empty() && offset > arrived {
         witness.accuse(now, Law::TrueAcknowledgements, || {
@@ -118,6 +214,9 @@ fn on_congestion(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef,
     let too_soon = with(witness, side, flow, |watch| {
         let is_reduction = ssthresh < watch.ssthresh;
         watch.ssthresh = ssthresh;
+        if ssthresh < u64::MAX {
+            watch.lost_at = None;
+        }
         if !is_reduction {
             return None;
         }
@@ -158,5 +257,11 @@ impl Ranges {
     }
 }
 
+/// Credit that grows by less may be rounding, bytes.
+const CREDIT_STEP_MIN: u64 = 32;
+/// Steps that are not looked at: the first are small, before much is known of the peer.
+const CREDIT_STEPS_FREE: u64 = 12;
+/// Less on average, bytes, is a silly window: half of the smallest segment that a path must carry (RFC 9293 3.7.1).
+const CREDIT_STEP_MEAN_MIN: u64 = 256;
 /// Protocols measure in ticks of their own, a millisecond or so at the coarsest, and may round both ends.
 const ROUNDING: Duration = Duration::from_micros(2_200);

@@ -9,6 +9,7 @@ use burstlane::time::{Duration, Instant};
 use burstlane_sim::Fate;
 
 use super::laws::{Broken, Law};
+use super::rebinding::{Rebinding, Translated};
 use super::silence::Silence;
 use super::watch::FlowWatch;
 use crate::link::is_neighbour_traffic;
@@ -40,6 +41,11 @@ pub(super) struct Witness {
     pub(super) silence: [Silence; 2],
     /// Packets that somebody changed on the way: who sent them, when they arrive, and as what.
     pub(super) tampered: Vec<(Side, Instant, Vec<u8>)>,
+    /// The same for those whose port a translator changed.
+    pub(super) translated: Vec<(Side, Instant, Vec<u8>)>,
+    pub(super) rebinding: Rebinding,
+    /// Flows of the scenario that ended, but not in order: whose, which, when, how.
+    pub(super) failed: Vec<(Side, usize, Instant, &'static str)>,
     /// A host may be kept from reading its clock and its mail: what it measures says nothing of the network.
     held_up: bool,
     /// The law that is broken where strangers keep a flow from its end.
@@ -71,6 +77,9 @@ impl Witness {
             initial_window_bytes: initial_window_bytes(scenario.link.mtu),
             silence: Default::default(),
             tampered: Vec::new(),
+            translated: Vec::new(),
+            rebinding: Rebinding::of(&scenario.faults),
+            failed: Vec::new(),
             held_up: scenario.faults.iter().any(holds_up),
             strangers_law: scenario.faults.iter().find_map(strangers_law),
             has_enemy: scenario.has_an_enemy_on_the_way(),
@@ -166,6 +175,26 @@ impl Witness {
         });
     }
 
+    /// A packet comes to the translator on the left host's way. True if it goes on under another port.
+    pub(super) fn on_translator(&mut self, from: Side, now: Instant, bytes: &[u8], fate: &Fate) -> bool {
+        if self.rebinding.forgets(now) {
+            self.trouble(now);
+        }
+        let Some(Translated { arrivals, bytes, excess }) = self.rebinding.translate(from, now, bytes, fate) else {
+            return false;
+        };
+        if arrivals.is_empty() {
+            self.troubled_at = self.troubled_at.max(now);
+        }
+        if let Some((sent, allowed)) = excess.filter(|_| self.promises.survives_rebinding) {
+            self.accuse(now, Law::NoAmplification, || {
+                format!("{from} sent {sent} bytes to a port that has not answered; {allowed} are allowed")
+            });
+        }
+        self.translated.extend(arrivals.into_iter().map(|at| (from, at, bytes.clone())));
+        true
+    }
+
     /// A packet that nobody on the link sent is on its way to `to`.
     pub(super) fn on_injected(&mut self, to: Side, at: Instant, bytes: &[u8], what: &str) {
         self.injected += 1;
@@ -210,6 +239,13 @@ impl Witness {
             oracle.on_event(side, now, event);
         }
         super::watch::on_event(self, side, now, event);
+        if let Event::FlowClosed { flow, reason, .. } = *event
+            && reason != IN_ORDER
+        {
+            // What came of a late duplicate of an opening has the same number, and is another flow.
+            let number = self.number_of(side, flow).filter(|number| self.first_flow(side, *number) == Some(flow));
+            self.failed.extend(number.map(|number| (side, number, now, reason)));
+        }
         if self.recording.is_some()
             && let Some(what) = happening(event)
         {
@@ -228,6 +264,11 @@ impl Witness {
 
     fn number_of(&self, side: Side, flow: FlowRef) -> Option<usize> {
         self.flows[side.index()].iter().find(|(known, _)| *known == flow).and_then(|(_, watch)| watch.number)
+    }
+
+    fn first_flow(&self, side: Side, number: usize) -> Option<FlowRef> {
+        let mut flows = self.flows[side.index()].iter();
+        flows.find(|(_, watch)| watch.number == Some(number)).map(|(flow, _)| *flow)
     }
 
     fn record(&mut self, add: impl FnOnce(&mut Recording)) {
@@ -281,6 +322,7 @@ fn holds_up(fault: &Fault) -> bool {
     match fault {
         Fault::Spell { trouble, .. } => matches!(trouble, Trouble::Stall(_) | Trouble::Starve(_)),
         Fault::Clock { .. } | Fault::Forged { .. } | Fault::Flood { .. } => true,
+        Fault::Rebind { .. } => false,
         Fault::Packet { mishap, .. } => matches!(mishap, Mishap::Tamper { .. }),
     }
 }
@@ -289,7 +331,7 @@ fn strangers_law(fault: &Fault) -> Option<Law> {
     match fault {
         Fault::Forged { .. } => Some(Law::StrangersArePowerless),
         Fault::Flood { .. } => Some(Law::FloodsAreBounded),
-        Fault::Packet { .. } | Fault::Spell { .. } | Fault::Clock { .. } => None,
+        Fault::Packet { .. } | Fault::Spell { .. } | Fault::Clock { .. } | Fault::Rebind { .. } => None,
     }
 }
 
@@ -309,5 +351,7 @@ fn digest(before: u64, from: Side, now: Instant, bytes: &[u8]) -> u64 {
     })
 }
 
+/// The name of an orderly end in [`Event::FlowClosed`].
+const IN_ORDER: &str = "closed";
 /// A recording ends here: enough for any picture, and a bound on what a run without end costs.
 const RECORDS_MAX: usize = 200_000;

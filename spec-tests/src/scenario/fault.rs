@@ -80,6 +80,12 @@ pub enum Fault {
         /// How many.
         packets: u32,
     },
+    /// A network address translator on the left host's way forgets: from then on all that the left host sends comes from
+    /// another port, and what is sent to the one before arrives nowhere.
+    Rebind {
+        /// When, milliseconds from the start of the run.
+        at_ms: u32,
+    },
     /// A host's clock runs fast or slow.
     Clock {
         /// Whose.

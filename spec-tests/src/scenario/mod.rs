@@ -126,6 +126,13 @@ impl Scenario {
         self.faults.iter().any(|fault| matches!(fault, Fault::Forged { .. } | Fault::Flood { .. }))
     }
 
+    /// Whether strangers send to the hosts, and nothing else goes wrong.
+    #[must_use]
+    pub fn has_only_strangers(&self) -> bool {
+        let strangers = |fault: &Fault| matches!(fault, Fault::Forged { .. } | Fault::Flood { .. });
+        self.has_strangers() && self.faults.iter().all(strangers) && self.link_is_reliable()
+    }
+
     /// Whether somebody on the way changes packets so that nobody can notice: then much may happen to the flow itself.
     #[must_use]
     pub fn has_an_enemy_on_the_way(&self) -> bool {

@@ -33,6 +33,8 @@ pub enum Focus {
     Flood,
     /// Somebody on the way changes packets so that their checksums are right.
     Tampering,
+    /// A network address translator forgets, once or twice, while both ends have something to say.
+    Rebinding,
     /// Two to four flows that begin together and send as much from left to right, over a link that is narrower than they.
     Bottleneck,
 }
@@ -54,8 +56,10 @@ pub fn scenarios(transport: &'static str, promises: &Promises, focus: Focus) -> 
     (world, flows, faults)
         .prop_map(move |((seed, is_v6, device, link), flows, faults)| {
             let mut scenario = Scenario { is_v6, device, link, flows, faults, ..Scenario::new(transport, seed) };
-            if focus == Focus::Silence {
-                make_silent(&mut scenario, &promises);
+            match focus {
+                Focus::Silence => make_silent(&mut scenario, &promises),
+                Focus::Rebinding => outlast_rebinding(&mut scenario, &promises),
+                _ => {}
             }
             scenario
         })
@@ -101,6 +105,23 @@ fn make_silent(scenario: &mut Scenario, promises: &Promises) {
     }
     let span = Span { from_ms: cut_ms as u32, ms };
     scenario.faults = [Fault::Spell { span, trouble: Trouble::Partition(None) }].into();
+}
+
+/// Both ends go on behind the last rebinding: the left one at once, the right one with much to say, some delays before or after
+/// that, so that it now and then speaks to a port that it has heard of but not yet had an answer from.
+fn outlast_rebinding(scenario: &mut Scenario, promises: &Promises) {
+    let times = scenario.faults.iter().map(|fault| if let Fault::Rebind { at_ms } = fault { *at_ms } else { 0 });
+    let ms = times.max().unwrap_or(0);
+    let delay_ms = scenario.link.delay.as_millis() as u32;
+    let right_ms = (ms + (scenario.seed >> 8) as u32 % 12 * delay_ms).saturating_sub(8 * delay_ms);
+    for flow in &mut scenario.flows {
+        flow.opens_ms = 0;
+        let [left, right] = &mut flow.sides;
+        for (plan, ms, bytes) in [(left, ms, 64), (right, right_ms, promises.piece_bytes_max.min(16_000))] {
+            plan.ops.retain(|op| matches!(op, Op::Send { .. }));
+            plan.ops.extend([Op::Pause { ms }, Op::Send { bytes }]);
+        }
+    }
 }
 
 fn device(focus: Focus) -> BoxedStrategy<Device> {
@@ -183,7 +204,8 @@ fn send(promises: &Promises, focus: Focus) -> impl Strategy<Value = Op> + use<> 
 }
 
 fn reader(focus: Focus) -> BoxedStrategy<Reader> {
-    let slow = (1_u32..3_000, 1_u32..50).prop_map(|(bytes, every_ms)| Reader::Slow { bytes: bytes.max(64), every_ms });
+    let bytes = prop_oneof![1 => 1_u32..256, 1 => 1_u32..3_000];
+    let slow = (bytes, 1_u32..50).prop_map(|(bytes, every_ms)| Reader::Slow { bytes: bytes.max(64), every_ms });
     let late = (1_u32..5_000).prop_map(|from_ms| Reader::Late { from_ms });
     match focus {
         Focus::SlowReaders => prop_oneof![1 => Just(Reader::Eager), 3 => slow, 3 => late].boxed(),
@@ -207,6 +229,18 @@ fn faults(promises: &Promises, focus: Focus) -> BoxedStrategy<Vec<Fault>> {
         Focus::SlowReaders => vec(prop_oneof![8 => packet(any_mishap()), 1 => partition(1_000)], 0..=6).boxed(),
         Focus::EarlyEnds => vec(packet(any_mishap()), 0..=6).boxed(),
         Focus::Silence | Focus::Bottleneck => Just(Vec::new()).boxed(),
+        Focus::Rebinding => {
+            // The flow is open by then, undisturbed: while it is opened, an address is what is to be proven (RFC 9000 8.1, 9).
+            let rebind = (1_000_u32..3_000).prop_map(|at_ms| Fault::Rebind { at_ms });
+            let later = (any_side(), 6_u32..60, transport_mishap());
+            let later = later.prop_map(|(from, number, mishap)| Fault::Packet { from, number, mishap });
+            (vec(rebind, 1..=2), vec(later, 0..=3))
+                .prop_map(|(mut faults, packets)| {
+                    faults.extend(packets);
+                    faults
+                })
+                .boxed()
+        }
         Focus::Damage => vec(packet(damage()), 1..=8).boxed(),
         Focus::Strangers => vec(forged(), 1..=20).boxed(),
         Focus::Flood => vec(flood(), 1..=2).boxed(),
@@ -226,10 +260,15 @@ fn packet(mishap: impl Strategy<Value = Mishap>) -> impl Strategy<Value = Fault>
     (any_side(), number, mishap).prop_map(|(from, number, mishap)| Fault::Packet { from, number, mishap })
 }
 
-fn any_mishap() -> impl Strategy<Value = Mishap> {
+/// What happens to whole packets.
+fn transport_mishap() -> impl Strategy<Value = Mishap> {
     let delay = prop_oneof![3 => 1_u32..80, 1 => 1_u32..2_000].prop_map(|by_ms| Mishap::Delay { by_ms });
     let twice = (1_u8..=3, 0_u32..500).prop_map(|(copies, apart_ms)| Mishap::Duplicate { copies, apart_ms });
-    prop_oneof![6 => Just(Mishap::Drop), 3 => delay, 2 => twice, 1 => damage()]
+    prop_oneof![6 => Just(Mishap::Drop), 3 => delay, 2 => twice]
+}
+
+fn any_mishap() -> impl Strategy<Value = Mishap> {
+    prop_oneof![11 => transport_mishap(), 1 => damage()]
 }
 
 fn damage() -> impl Strategy<Value = Mishap> {
@@ -259,8 +298,11 @@ fn clock() -> impl Strategy<Value = Fault> {
 }
 
 fn forged() -> impl Strategy<Value = Fault> {
-    // Our flow is open by then: a stranger who opens one first has a flow of its own.
-    (any_side(), 300_u32..1_500, 0_u32..40).prop_map(|(to, at_ms, number)| Fault::Forged { to, at_ms, number })
+    // Who is opened to has our flow by then: a stranger who opens one first has a flow of its own.
+    let late = (any_side(), 300_u32..1_500);
+    let early = (Just(Side::Left), 0_u32..300);
+    let number = prop_oneof![1 => 0_u32..4, 1 => 0_u32..40];
+    (prop_oneof![1 => early, 2 => late], number).prop_map(|((to, at_ms), number)| Fault::Forged { to, at_ms, number })
 }
 
 fn flood() -> impl Strategy<Value = Fault> {

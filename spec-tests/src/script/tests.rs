@@ -21,7 +21,7 @@ fn a_transport_in_udp() {
         let numbers = [number.to_be_bytes(), expected.to_be_bytes()].concat();
         datagram([kind, &SESSION, &numbers, message].concat())
     };
-    let mut s = Script::<StopAndWait, Datagram>::new((), Ports { host: 700, peer: 800 });
+    let mut s = Script::<StopAndWait, Datagram>::new(stop_and_wait::Config::default(), Ports { host: 700, peer: 800 });
     let listener = s.listen(4);
     s.peer(item(b"SW-O", 0, 0, b""));
     s.expect(item(b"SW-A", 0, 1, b""));

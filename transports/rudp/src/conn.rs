@@ -57,12 +57,12 @@ impl Conn {
         frame: Frame,
         acks: &mut AckRun,
     ) -> Result<(), StreamError> {
-        let Meta { datagram, ends, bytes } = meta;
+        let Meta { datagram, ends, bytes } = &planted!(self.config, counted(*meta));
         self.liveness.on_heard(cx.now);
         if !self.channel.is_waiting() {
             self.channel.sender.on_progress();
         }
-        let (now, may_move) = (cx.now, self.opening.is_confirmed());
+        let (now, may_move) = (cx.now, self.opening.is_confirmed() && !planted!(self.config, NeverFollows));
         if self.path.on_received(now, *ends, *bytes, &datagram.path, may_move, || cx.random_u64()) {
             self.channel.sender.on_new_path(now, self.config.channel.controller.clone());
         }
@@ -73,10 +73,10 @@ impl Conn {
             self.channel.on_ack(cx.mem, acks, ack)?;
             self.opening.on_confirmed();
         }
-        if datagram.is_eliciting() {
+        if datagram.is_eliciting() || planted!(self.config, AcksAcknowledgements) {
             self.channel.acks.on_received(now);
         }
-        if let Some(at) = datagram.stream {
+        if let Some(at) = planted!(self.config, stream(datagram.stream, self.channel.rx.upto())) {
             self.channel.on_range(cx, at, frame)?;
         }
         Ok(())
@@ -108,7 +108,8 @@ impl Conn {
             self.channel.sender.on_progress();
         }
         let is_silent = self.channel.on_deadline(cx);
-        self.liveness.ask_if(is_silent && self.is_expecting());
+        let asks = self.opening.is_answered() || !planted!(self.config, NeverAsksAgain);
+        self.liveness.ask_if(is_silent && self.is_expecting() && asks);
         self.go_on(cx, io);
     }
 
@@ -123,6 +124,9 @@ impl Conn {
     /// It is over. In good order, what is left acknowledges all; otherwise it says that there is nothing any more.
     fn end(&mut self, cx: &mut Cx<'_>, error: Option<FlowError>) {
         let ack = error.is_none().then(|| AckBlock::new(Duration::ZERO, self.channel.rx.upto(), 0, []));
+        if planted!(self.config, LeavesNoLastWord) {
+            return cx.close(error);
+        }
         let (cid, path) = (self.opening.peer(), self.path.take_parts());
         let word = Datagram { cid, path, ack, reset: error.is_some(), ..Datagram::default() };
         LastWord::new(word.write().bytes(), self.config.channel.linger, cx.now).leave(cx, error);
@@ -157,7 +161,7 @@ impl Conn {
         self.channel.arm(cx, is_expecting);
         let deadlines = [self.path.deadline(), self.channel.deadline(), self.liveness.deadline(is_expecting)];
         cx.set_deadline(deadlines.into_iter().fold(Instant::NEVER, Instant::min));
-        if self.channel.has_parted() {
+        if self.channel.has_parted() || planted!(self.config, HalfCloseIsClose) && self.channel.is_sent() {
             self.end(cx, None);
         }
     }
@@ -191,6 +195,7 @@ impl Conn {
             let mut datagram = self.datagram(cx, io);
             let bytes = if class == Class::Data {
                 self.channel.send(cx, &mut way, out, |at| {
+                    let at = planted!(self.config, fragment(at));
                     (datagram.stream, datagram.path.number) = (Some(at), self.path.take_number());
                     datagram.write()
                 })?
@@ -211,7 +216,7 @@ impl Conn {
             ping: self.liveness.owes_ping(),
             reset: self.reset.is_some(),
             hello: self.opening.introduction().map(|cid| Hello { cid, window }),
-            ack: self.channel.ack(cx.mem, io, cx.now),
+            ack: planted!(self.config, ack(self.channel.ack(cx.mem, io, cx.now))),
             stream: None,
         }
     }

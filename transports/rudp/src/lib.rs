@@ -13,6 +13,9 @@
 //! protocol needs is the framework's toolkit.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod planted;
+
 mod conn;
 mod wire;
 
@@ -25,6 +28,8 @@ use burstlane::toolkit::{
 };
 
 pub use conn::Conn;
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 use wire::{Datagram, Hello};
 
 /// What all connections have in common.
@@ -34,6 +39,9 @@ pub struct RudpConfig {
     pub channel: ChannelConfig,
     /// How much silence there may be.
     pub liveness: LivenessPolicy,
+    /// A mistake made on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<PlantedBug>,
 }
 
 /// RUDP on one lane.
@@ -78,6 +86,7 @@ impl Transport for Rudp {
     }
 
     fn new(config: RudpConfig, jar: Arc<CookieJar>, _: LaneInfo) -> Self {
+        let config = planted!(config, config(config));
         Self { config: Rc::new(config), validator: AddressValidator::new(jar), answers: Answers::new() }
     }
 
@@ -96,7 +105,8 @@ impl Transport for Rudp {
     }
 
     fn connect(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
-        let cid = cx.random_u64().max(1);
+        let guessable = planted!(self.config, GuessableIds).then_some(open.local.port.into());
+        let cid = guessable.unwrap_or_else(|| cx.random_u64().max(1));
         let ends = FourTuple::new(open.local, open.remote);
         Ok(self.opened(cid, Opening::client(cid, cx.now), ends, cx.now))
     }
@@ -113,7 +123,12 @@ impl Transport for Rudp {
             Validation::Retry(own) => {
                 let hello = Some(Hello { cid: own, window: self.config.channel.window_bytes.into() });
                 let answer = Datagram { cid: peer.cid, hello, ..Datagram::default() };
-                self.answers.owe(cx, ends, answer.write().bytes())
+                let answered = self.answers.owe(cx, ends, answer.write().bytes());
+                if planted!(self.config, TrustsAnyOpener) && !cx.has_key(&Key::Own(own)) {
+                    let flow = self.opened(own, Opening::server(own, peer.cid, cx.now), ends, cx.now);
+                    return Unmatched::Accept { flow, consumed: true };
+                }
+                answered
             }
             Validation::Valid => {
                 let flow = self.opened(cid, Opening::server(cid, peer.cid, cx.now), ends, cx.now);
@@ -145,7 +160,7 @@ impl Transport for Rudp {
 
     fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, op: AppOp<Self::Op>) {
         conn.channel.on_app(io, &op);
-        if op == AppOp::Abort {
+        if op == AppOp::Abort || op == AppOp::Close && planted!(self.config, ClosesByReset) {
             conn.abort(cx, FlowError::Aborted);
         }
         conn.go_on(cx, io);
@@ -182,7 +197,9 @@ impl Transport for Rudp {
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
-        conn.channel.clear(mem);
+        if !planted!(self.config, LeaksBuffers) {
+            conn.channel.clear(mem);
+        }
     }
 }
 

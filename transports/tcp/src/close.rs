@@ -99,6 +99,7 @@ impl Tcp {
         }
         let opened = self.window_edge(conn, io).saturating_sub(conn.rcv_adv);
         let enough = (2 * u32::from(conn.rcv_mss)).min(self.config.receive_buffer_bytes / 2);
+        let enough = if planted!(self.config, AnnouncesEveryByte) { 1 } else { enough };
         if opened >= u64::from(enough) && conn.rcv_wnd() < self.config.receive_buffer_bytes / 2 {
             conn.ack_now(cx);
         }
@@ -133,7 +134,7 @@ impl Tcp {
         if conn.state() == State::TimeWait {
             return;
         }
-        if !io.rx.is_empty() || !conn.reassembly.is_empty() {
+        if !io.rx.is_empty() || !conn.reassembly.is_empty() || planted!(self.config, ResetsOnClose) {
             io.rx.clear(cx.mem);
             return self.abort(cx, conn, io);
         }

@@ -44,9 +44,12 @@ pub struct Config {
     pub sack: bool,
     /// Offer window scaling (RFC 7323). Without it windows end at 64 KiB.
     pub window_scaling: bool,
-    /// For tests of what happens where sequence numbers wrap: every connection begins here. Never on a network: numbers that
-    /// can be guessed let strangers in (RFC 6528).
+    /// For tests of what happens where sequence numbers wrap: a connection that is opened at time zero begins here, later ones
+    /// 61 numbers further for each millisecond. Never on a network: numbers that can be guessed let strangers in (RFC 6528).
     pub fixed_isn: Option<u32>,
+    /// A mistake made on purpose.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Config {
@@ -103,6 +106,8 @@ impl Default for Config {
             sack: true,
             window_scaling: true,
             fixed_isn: None,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

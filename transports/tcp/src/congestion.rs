@@ -15,6 +15,9 @@ impl Tcp {
     /// The segment size is known: the initial window (RFC 6928), of one segment if a SYN was lost (RFC 5681 3.1).
     pub(crate) fn start_congestion(&mut self, conn: &mut Conn, syn_lost: bool) {
         conn.cwnd = initial_window(conn.segment_bytes());
+        if planted!(self.config, InitialWindowTooLarge) {
+            conn.cwnd *= 4;
+        }
         if syn_lost {
             let now = Instant::ZERO;
             self.tell_controller(now, conn, &CongestionEvent::Rto { first: false, outstanding_bytes: 0 });
@@ -35,6 +38,7 @@ impl Tcp {
     pub(crate) fn control_congestion(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
         // What was in flight did not use the window up: nothing to be learned from its arrival (RFC 7661).
         let app_limited = totals.in_flight_before + u64::from(conn.segment_bytes()) < u64::from(conn.cwnd);
+        let app_limited = app_limited && !planted!(self.config, InflatesUnusedWindow);
         let wanted = if app_limited { Interests::ACK_APP_LIMITED } else { Interests::ACK };
         if !totals.new_episode && !self.interests.contains(wanted) {
             return;
@@ -54,7 +58,7 @@ impl Tcp {
         let prototype = &*self.config.congestion;
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
         let controller = controller(cold, conn, prototype, now);
-        if totals.new_episode {
+        if totals.new_episode && !planted!(self.config, KeepsItsWindowOnLoss) {
             let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
             controller.on_congestion(now, &CongestionEvent::Loss { lost_bytes: totals.lost_bytes, outstanding_bytes });
         }
@@ -76,7 +80,7 @@ impl Tcp {
         }
         conn.cwnd = window(controller);
         let (ssthresh, cwnd, in_flight) = (controller.ssthresh(), u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
-        if conn.cwnd != before {
+        if conn.cwnd != before || totals.new_episode {
             cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
         }
     }

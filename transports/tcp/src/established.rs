@@ -124,13 +124,19 @@ impl Tcp {
         upto: u64,
         totals: &mut Totals,
     ) {
+        if planted!(self.config, ComparesNumbersAsIntegers) && upto as u32 <= conn.snd_una() as u32 {
+            return;
+        }
+        let resent_at = planted!(self.config, ForgetsKarn).then(|| conn.ledger.first_unacked_sent_at()).flatten();
         let acked: Acked = conn.ledger.on_cumulative(upto, cx.now);
         totals.acks += 1;
         totals.acked_bytes += acked.bytes;
         totals.delivered_bytes += acked.delivered;
         totals.lost_bytes += acked.lost;
         totals.scoreboard_changed = true;
-        if acked.rtt_sample.is_some() {
+        if let Some(resent_at) = resent_at {
+            totals.rtt = Some(cx.now.since(resent_at));
+        } else if acked.rtt_sample.is_some() {
             totals.rtt = acked.rtt_sample;
         } else if totals.rtt.is_none() {
             // Of what was sent twice only an echo tells which was meant.
@@ -209,6 +215,8 @@ impl Tcp {
         if conn.ledger.is_empty() {
             conn.disarm();
             self.note_idle(cx.now, conn);
+        } else if planted!(self.config, TimerStopsAtPartialAck) {
+            conn.disarm();
         } else if totals.acked_bytes > 0 {
             self.arm_answer(cx.now, conn);
         }

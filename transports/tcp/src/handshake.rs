@@ -140,12 +140,15 @@ impl Tcp {
                 let Some(key) = wire::tuple(packet) else { return Verdict::Gone };
                 self.on_time_wait(cx, wait, header, key, listener)
             }
+            (Remnant::TimeWait(_), RemnantInput::Deadline(_)) if planted!(self.config, TimeWaitNeverEnds) => {
+                Verdict::Keep { until: cx.now + self.config.time_wait_timeout }
+            }
             (Remnant::TimeWait(_), RemnantInput::Deadline(_)) => Verdict::Gone,
         }
     }
 
     fn repeat_syn_ack(&mut self, cx: &mut LaneCx<'_, Self>, half: &mut HalfOpen, key: FourTuple) -> Verdict<Self> {
-        if half.retries >= self.config.syn_retries_max {
+        if half.retries >= self.config.syn_retries_max && !planted!(self.config, HalfOpenNeverExpires) {
             return Verdict::Gone;
         }
         half.retries += 1;
@@ -174,6 +177,9 @@ impl Tcp {
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
             half.note_timestamp(header);
+            if planted!(self.config, RepeatedSynGetsAnotherIsn) {
+                half.iss = self.shared.isn(cx.now, &key);
+            }
             self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
             cx.want_lane_tx();
             return keep;
@@ -289,7 +295,8 @@ impl Tcp {
         let mut acknowledged = false;
         if let Some(ack) = header.ack {
             let ack_offset = ack.near(conn.snd_nxt());
-            if ack_offset <= conn.snd_una() || ack_offset > conn.snd_nxt() {
+            let is_ours = ack_offset > conn.snd_una() && ack_offset <= conn.snd_nxt();
+            if !is_ours && !planted!(self.config, SynSentTakesAnyAck) {
                 if header.control != Control::Rst {
                     let key = cx.key();
                     self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None });

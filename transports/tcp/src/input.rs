@@ -35,6 +35,12 @@ impl Tcp {
             // The last ACK has not left yet; whatever comes, it answers.
             return conn.ack_now(cx);
         }
+        if planted!(self.config, AcceptsAnyReset) && header.control == Control::Rst {
+            return self.check_reset(cx, conn, conn.rcv_nxt);
+        }
+        if planted!(self.config, AcceptsAnySyn) && header.control == Control::Syn {
+            return self.end(cx, conn, Close::Reset(FlowError::Reset));
+        }
         // First, the sequence number.
         let seq = header.seq.near(conn.rcv_nxt);
         if !self.check_sequence(cx, conn, header, seq) {
@@ -94,7 +100,7 @@ impl Tcp {
             // A full window takes no data, but valid ACKs, resets and FINs at its edge (RFC 9293 3.10.7.4): the text
             // is cut off later.
             (_, 0) => seq == left,
-            (_, _) => seq < right && seq + len > left,
+            (_, _) => seq < right && seq + len > left || planted!(self.config, DeliversTwice) && seq + len == left,
         };
         // A FIN or SYN that only repeats has nothing in the window.
         if !acceptable {
@@ -122,6 +128,9 @@ impl Tcp {
         // only so often.
         let repeats = header.payload_bytes > 0 && seq < conn.rcv_nxt && seq + MAX_WINDOW > conn.rcv_nxt
             || header.control == Control::Fin;
+        if repeats && planted!(self.config, NeverAcksDuplicates) {
+            return;
+        }
         if repeats {
             self.note_duplicate(conn, seq..(seq + u64::from(header.payload_bytes)).min(conn.rcv_nxt));
         }
@@ -225,6 +234,9 @@ impl Tcp {
         if is_duplicate && una < nxt && !conn.has(Flag::Sack) && conn.timer != Timer::Persist {
             self.duplicate_ack(conn, totals);
         }
+        if is_duplicate && planted!(self.config, AnswersAcksWithAcks) {
+            conn.ack_now(cx);
+        }
         totals.plain_duplicate |= is_duplicate && !matches!(header.options, Options::Sack(_));
         true
     }
@@ -285,7 +297,8 @@ impl Tcp {
         mut frame: Frame,
         totals: &mut Totals,
     ) {
-        if header.payload_bytes == 0 || !conn.state().can_receive() {
+        let is_deaf = planted!(self.config, DeafAfterOwnFin) && conn.has(Flag::FinSent);
+        if header.payload_bytes == 0 || !conn.state().can_receive() || is_deaf {
             return;
         }
         if conn.has(Flag::Orphan) {
@@ -294,15 +307,21 @@ impl Tcp {
         }
         note_segment_size(conn, header.payload_bytes, frame.meta.packets());
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
-        let start = seq.max(conn.rcv_nxt);
+        let again = planted!(self.config, DeliversTwice) && seq < end && end == conn.rcv_nxt;
+        let start = if again { seq } else { seq.max(conn.rcv_nxt) };
         if seq < conn.rcv_nxt || !conn.reassembly.is_empty() {
             self.find_duplicate(cx, conn, seq..end);
         }
         if start >= end {
+            if planted!(self.config, AcksProbeWithoutRoom) && seq == conn.rcv_nxt {
+                conn.rcv_nxt += u64::from(header.payload_bytes);
+            }
             // Nothing new: a duplicate, or a probe of a full window.
             return conn.ack_now(cx);
         }
-        frame.trim_front((start - seq) as usize);
+        if !planted!(self.config, OverlapNotTrimmed) {
+            frame.trim_front((start - seq) as usize);
+        }
         frame.truncate((end - start) as usize);
         if start > conn.rcv_nxt {
             return self.keep_out_of_order(cx, conn, start..end, frame);
@@ -328,6 +347,9 @@ impl Tcp {
             // There was one already, and nothing can be behind it.
             return;
         }
+        if planted!(self.config, TakesFinBeyondGap) {
+            conn.rcv_nxt = conn.rcv_nxt.max(at);
+        }
         if at != conn.rcv_nxt {
             // Again: it gets its ACK. Or out of order: it is remembered.
             if at > conn.rcv_nxt
@@ -342,7 +364,7 @@ impl Tcp {
         conn.unset(Flag::FinEarly);
         // Nothing stands behind a FIN, whatever came early for there.
         conn.reassembly.clear(cx.mem);
-        conn.rcv_nxt += 1;
+        conn.rcv_nxt += u64::from(!planted!(self.config, FinTakesNoNumber));
         conn.rcv_adv = conn.rcv_adv.max(conn.rcv_nxt);
         conn.ack_now(cx);
         io.rx_finished = true;

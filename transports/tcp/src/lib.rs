@@ -11,6 +11,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod planted;
+
 mod answer;
 mod close;
 mod cold;
@@ -52,6 +55,8 @@ use burstlane::transport::{
 pub use config::Config;
 pub use conn::Conn;
 pub use info::TcpInfo;
+#[cfg(feature = "planted-bugs")]
+pub use planted::PlantedBug;
 pub use remnant::{HalfOpen, Remnant, TimeWait};
 pub use state::State;
 
@@ -88,7 +93,10 @@ pub struct Shared {
 impl Shared {
     /// RFC 6528.
     fn isn(&self, now: Instant, key: &FourTuple) -> SeqNum {
-        self.fixed_isn.unwrap_or_else(|| self.initial_sequence.isn(key.local(), key.remote(), now))
+        match self.fixed_isn {
+            Some(isn) => isn + (now.as_nanos() >> FIXED_ISN_SHIFT) as u32,
+            None => self.initial_sequence.isn(key.local(), key.remote(), now),
+        }
     }
 }
 
@@ -225,12 +233,17 @@ impl Transport for Tcp {
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
-        conn.reassembly.clear(mem);
+        if !planted!(self.config, LeaksWhatIsBehindGap) {
+            conn.reassembly.clear(mem);
+        }
         self.cold.remove_at(conn.cold);
     }
 }
 
 /// Bytes that a connection has beside its flow's place in the engine, its congestion controller not counted.
 pub const COLD_BYTES: usize = size_of::<Cold>();
+/// Where numbers are fixed for a test they still rise, by one each 2^14 ns: an old connection's packets must not fit a new one
+/// (RFC 9293 3.4.1).
+const FIXED_ISN_SHIFT: u32 = 14;
 /// TCP's number in the IP header.
 pub const PROTOCOL: u8 = 6;

@@ -58,6 +58,7 @@ impl Tcp {
             self.settle_ack(cx, conn);
         }
         conn.set_deadline(cx);
+        self.tell_credit(cx, conn);
         status
     }
 
@@ -274,7 +275,11 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let una = conn.snd_una();
         let data_end = una + io.tx.len() as u64;
-        let offset = (range.start - una) as usize;
+        if planted!(self.config, NeverRepeatsFin) && range.start >= data_end {
+            conn.ledger.on_retransmitted(range, cx.now);
+            return Ok(());
+        }
+        let offset = if planted!(self.config, RetransmitsFromTheHead) { 0 } else { (range.start - una) as usize };
         let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
         let plan = Plan { offset, bytes, fin: range.end > data_end };
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
@@ -395,7 +400,9 @@ impl Tcp {
         flags: u8,
     ) -> HeaderBytes {
         let window = self.advertise(conn, io);
-        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(conn.rcv_nxt), wire::ACK | flags, window);
+        let is_ahead = planted!(self.config, AcksBeyondArrival) && !conn.reassembly.is_empty();
+        let ack = conn.rcv_nxt + if is_ahead { u64::from(conn.rcv_mss) } else { 0 };
+        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), wire::ACK | flags, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
@@ -409,13 +416,27 @@ impl Tcp {
         conn.unset(Flag::AckNow);
         conn.unset(Flag::AckLater);
         conn.duplicates_owed = 0;
-        conn.delayed_ack_at = Instant::NEVER;
+        if !planted!(self.config, DelayedAckTimerRunsOn) {
+            conn.delayed_ack_at = Instant::NEVER;
+        }
         conn.last_ack_sent = SeqNum::of_offset(conn.rcv_nxt);
+    }
+
+    /// How far the peer may send, as the last header that left says.
+    #[inline]
+    fn tell_credit(&self, cx: &mut Context<'_, Self>, conn: &Conn) {
+        if !conn.state().is_synchronized() {
+            return;
+        }
+        cx.observe_flow(|flow| {
+            let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.irs + 1);
+            Event::CreditGiven { flow, offset: conn.rcv_adv.saturating_sub(first) }
+        });
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
-        if conn.ledger.is_empty() && conn.timer != Timer::Persist {
+        if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }
     }

@@ -69,7 +69,8 @@ impl Tcp {
             let segment = conn.segment_bytes();
             let loss = conn.ledger.detect_loss(cx.now, &conn.rtt, segment);
             totals.lost_bytes += loss.bytes;
-            totals.new_episode |= loss.new_episode;
+            totals.new_episode |=
+                loss.new_episode || planted!(self.config, ReducesForEveryDuplicate) && totals.sacked_bytes > 0;
             if loss.bytes > 0 && loss.new_episode {
                 conn.set(Flag::RetransmitNow);
             }
@@ -104,7 +105,8 @@ impl Tcp {
             cost_bytes_max: (2 * self.config.receive_buffer_bytes as usize).max(COST_BYTES_MIN),
             pieces_max: (self.config.receive_buffer_bytes / PIECE_BYTES).max(PIECES_MIN) as usize,
         };
-        let outcome = conn.reassembly.insert(cx.mem, range.start, frame, &limits);
+        let start = range.start + u64::from(planted!(self.config, MisplacesWhatIsBehindGap));
+        let outcome = conn.reassembly.insert(cx.mem, start, frame, &limits);
         if outcome.dropped_bytes > 0 {
             cx.count(NO_REASSEMBLY);
         }

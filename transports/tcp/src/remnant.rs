@@ -92,7 +92,8 @@ impl TimeWait {
             Control::Fin if header.seq + header.segment_len() == self.rcv_nxt => InTimeWait::Restart,
             Control::Fin => InTimeWait::Acknowledge,
             // What could be answered by the same in turn is not answered: no dialogue of the deaf.
-            Control::None if header.payload_bytes == 0 && header.seq == self.rcv_nxt => InTimeWait::Ignore,
+            // Only a keep-alive is; an ACK from elsewhere may be a half-open connection's challenge to our last one.
+            Control::None if header.payload_bytes == 0 && header.seq + 1 != self.rcv_nxt => InTimeWait::Ignore,
             Control::None => InTimeWait::Acknowledge,
         }
     }
@@ -141,6 +142,7 @@ mod tests {
             ("an old segment", None, header(Control::None, 900, 10, None), InTimeWait::Acknowledge),
             ("a keep-alive", None, header(Control::None, 999, 0, None), InTimeWait::Acknowledge),
             ("a pure ACK", None, header(Control::None, 1000, 0, None), InTimeWait::Ignore),
+            ("an ACK from nowhere", None, header(Control::None, 5000, 0, None), InTimeWait::Ignore),
             ("a SYN beyond", None, header(Control::Syn, 1001, 0, None), InTimeWait::Reopen),
             ("an old SYN", None, header(Control::Syn, 10, 0, None), InTimeWait::Acknowledge),
             ("an old number, a new timestamp", Some(5), header(Control::Syn, 10, 0, Some(6)), InTimeWait::Reopen),

@@ -16,7 +16,9 @@ impl Tcp {
     /// The connection's deadline came.
     pub(crate) fn deadline(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
         if conn.delayed_ack_at <= cx.now {
-            conn.delayed_ack_at = Instant::NEVER;
+            if !planted!(self.config, DelayedAckTimerRunsOn) {
+                conn.delayed_ack_at = Instant::NEVER;
+            }
             if conn.has(Flag::AckLater) {
                 conn.ack_now(cx);
             }
@@ -44,6 +46,7 @@ impl Tcp {
             Timer::Persist => self.probe_timeout(cx, conn),
             Timer::Probe => self.probe_timer_fired(cx, conn),
             Timer::Reorder => self.reorder_timeout(cx, conn),
+            Timer::FinWait if planted!(self.config, FinWait2NeverEnds) => {}
             Timer::FinWait => self.end(cx, conn, Close::Quietly),
         }
     }
@@ -70,13 +73,17 @@ impl Tcp {
         }
         tell(cx, "RTO");
         let count = self.count_timeout(cx.now, conn);
-        if count > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
+        let retries_max = if planted!(self.config, GivesUpTooEarly) { 2 } else { self.config.retries_max };
+        let is_over = count > retries_max && !planted!(self.config, NeverGivesUp);
+        if is_over || self.is_silent_for_too_long(cx.now, conn) {
             return self.give_up(cx, conn, io);
         }
         conn.set(Flag::TimedOut);
         conn.unset(Flag::ProbeOwed);
         conn.unset(Flag::ProbeSent);
-        conn.rtt.back_off();
+        if !planted!(self.config, NeverBacksOff) {
+            conn.rtt.back_off();
+        }
         let timeout = conn.ledger.mark_all_lost();
         self.control_timeout(cx, conn, timeout.first);
         conn.arm_retransmit(cx.now);

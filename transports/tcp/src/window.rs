@@ -30,8 +30,10 @@ impl Tcp {
             return None;
         }
         let window = (conn.snd_una() + u64::from(conn.snd_wnd)).saturating_sub(conn.snd_nxt()) as usize;
+        let window = if planted!(self.config, IgnoresPeerWindow) { usize::MAX } else { window };
         let in_flight = conn.ledger.in_flight_bytes();
         let room = u64::from(conn.cwnd).saturating_sub(in_flight) as usize;
+        let room = if planted!(self.config, IgnoresCongestionWindow) { usize::MAX } else { room };
         let bytes = unsent.min(window).min(room).min(BURST_BYTES_MAX);
         let segment = conn.segment_bytes() as usize;
         if bytes < unsent {
@@ -39,7 +41,8 @@ impl Tcp {
             // Less than a segment leaves only if it is half of the largest window that the peer ever offered.
             let half_window = bytes > 0 && window <= room && bytes * 2 >= conn.snd_wnd_max() as usize;
             let bytes = if whole > 0 { whole } else { bytes };
-            return (whole > 0 || half_window).then_some(Plan { offset, bytes, fin: false });
+            let fin = fin && planted!(self.config, FinOvertakesData);
+            return (whole > 0 || half_window).then_some(Plan { offset, bytes, fin });
         }
         if fin && bytes < window {
             return Some(Plan { offset, bytes, fin: true });
@@ -54,8 +57,13 @@ impl Tcp {
     /// 3.8.6.2.2), its right edge never moving left.
     #[inline]
     pub(crate) fn advertise(&self, conn: &mut Conn, io: &StreamIo) -> u16 {
+        if planted!(self.config, WindowMovesLeft) && 2 * io.rx.len() > self.config.receive_buffer_bytes as usize {
+            conn.rcv_adv = conn.rcv_nxt;
+            return 0;
+        }
         let edge = self.window_edge(conn, io);
         let step = u64::from(conn.rcv_mss).min(u64::from(self.config.receive_buffer_bytes / 2));
+        let step = if planted!(self.config, AnnouncesEveryByte) { 1 } else { step };
         let edge = if edge >= conn.rcv_adv + step { edge } else { conn.rcv_adv };
         let window = edge.saturating_sub(conn.rcv_nxt);
         // Rounded up if the buffer has the room, so that the edge does not retreat by the scale (RFC 7323 2.4).

@@ -69,7 +69,7 @@ impl<const UDP: bool> Rig<UDP> {
         assert!(frame.extend_from_slice(&[letter as u8, port, peer, label, label]));
         Packet {
             frame,
-            src: Endpoint::new(HOME, 0),
+            src: Endpoint::new(HOME, 9),
             dst: Endpoint::new(HOME, port.into()),
             ecn: 0,
             hop_limit: 64,

@@ -337,7 +337,11 @@ fn arrow(packet: &PacketRecord, label: Label, flow: Option<usize>) -> Arrow {
 fn spells(scenario: &Scenario) -> impl Iterator<Item = (Span, Trouble)> {
     scenario.faults.iter().filter_map(|fault| match *fault {
         Fault::Spell { span, trouble } => Some((span, trouble)),
-        Fault::Packet { .. } | Fault::Forged { .. } | Fault::Flood { .. } | Fault::Clock { .. } => None,
+        Fault::Packet { .. }
+        | Fault::Forged { .. }
+        | Fault::Flood { .. }
+        | Fault::Rebind { .. }
+        | Fault::Clock { .. } => None,
     })
 }
 

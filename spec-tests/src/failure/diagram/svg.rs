@@ -220,7 +220,7 @@ fn draw_window(svg: &mut String, curve: &WindowCurve, side: Side, layout: &Layou
     let mut told = 0;
     for point in &curve.points {
         let (height, cwnd) = (y(point.at), point.cwnd);
-        let is_news = cwnd < told || cwnd >= told + told / 4 && cwnd > told;
+        let is_news = cwnd < told || cwnd >= told.saturating_add(told / 4) && cwnd > told;
         if is_news && height >= free {
             let far = base + outward(side) * (WINDOW + 1.0);
             let anchor = anchor(side.other());

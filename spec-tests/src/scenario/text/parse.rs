@@ -233,7 +233,7 @@ fn fault(words: &mut Words<'_>) -> Result<Fault> {
     }
     if duration(text).is_some() {
         *words = start;
-        return stranger(words);
+        return at_once(words);
     }
     if !text.contains("..") {
         return Err(start.unexpected(word, "left, right, clock, a time, or a span of time such as 10ms..310ms"));
@@ -243,14 +243,15 @@ fn fault(words: &mut Words<'_>) -> Result<Fault> {
     Ok(Fault::Spell { span, trouble: trouble(words)? })
 }
 
-/// `20ms forged 5 to right`
-fn stranger(words: &mut Words<'_>) -> Result<Fault> {
+/// `20ms forged 5 to right`, `20ms rebind`
+fn at_once(words: &mut Words<'_>) -> Result<Fault> {
     let at_ms = millis(words)?;
     let word = words.next();
     let is_flood = match word.map_or("", |word| word.text) {
+        "rebind" => return Ok(Fault::Rebind { at_ms }),
         "forged" => false,
         "flood" => true,
-        _ => return Err(words.unexpected(word, "forged or flood")),
+        _ => return Err(words.unexpected(word, "forged, flood or rebind")),
     };
     let count = words.number(if is_flood { "how many packets" } else { "the number of a packet" })?;
     words.keyword("to")?;

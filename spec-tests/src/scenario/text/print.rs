@@ -97,6 +97,7 @@ impl fmt::Display for Fault {
             Self::Spell { span, trouble } => write!(f, "{span} {trouble}"),
             Self::Forged { to, at_ms, number } => write!(f, "{} forged {number} to {to}", millis(*at_ms)),
             Self::Flood { to, at_ms, packets } => write!(f, "{} flood {packets} to {to}", millis(*at_ms)),
+            Self::Rebind { at_ms } => write!(f, "{} rebind", millis(*at_ms)),
             Self::Clock { side, parts_per_million } => write!(f, "clock {side} {parts_per_million:+}ppm"),
         }
     }

@@ -112,6 +112,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
             .prop_map(|((from_ms, ms), trouble)| Fault::Spell { span: Span { from_ms, ms }, trouble }),
         (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, number))| Fault::Forged { to, at_ms, number }),
         (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, packets))| Fault::Flood { to, at_ms, packets }),
+        any::<u32>().prop_map(|at_ms| Fault::Rebind { at_ms }),
         (side(), any::<i32>()).prop_map(|(side, parts_per_million)| Fault::Clock { side, parts_per_million }),
     ]
 }
@@ -219,7 +220,7 @@ fn an_error_says_where_what_and_what_was_expected() {
         ("faults\n left packet 3 drop now", 5, 21, "'now'", "the end of the line"),
         ("faults\n left packet", 5, 13, "the end of the line", "the number of a packet"),
         ("faults\n 9ms..5ms stall left", 5, 2, "'9ms..5ms'", "START..END"),
-        ("faults\n 9ms forge 3 to left", 5, 6, "'forge'", "forged or flood"),
+        ("faults\n 9ms forge 3 to left", 5, 6, "'forge'", "forged, flood or rebind"),
         ("faults\n clock left fast", 5, 13, "'fast'", "+200ppm"),
     ] {
         let error = error_of(&format!("{head}{body}"));

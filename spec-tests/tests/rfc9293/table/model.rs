@@ -252,6 +252,13 @@ fn unacceptable(state: State, v: &Variables, segment: &Segment, ack: Reply) -> O
         return Outcome::new(Reply::Nothing, state);
     }
     let outcome = Outcome::new(ack, state);
+    if state == State::TimeWait && segment.segment_len() == 0 && seq >= v.rcv_nxt {
+        return outcome.or(
+            Reply::Nothing,
+            state,
+            "a half-open connection holds our last ACK for nonsense, and we its challenge: that would never end",
+        );
+    }
     if state == State::PassiveSynReceived && segment.has(SYN) && !segment.has(ACK) && seq == 0 {
         return outcome.or(
             Reply::SynAck { ack: 1 },

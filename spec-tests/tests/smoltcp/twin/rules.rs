@@ -2,7 +2,7 @@
 //! shows it. A rule says of one step whether it explains all that differs in it.
 
 use super::difference::{Difference, Said};
-use super::reply::{Reply, TIMESTAMPS, WINDOW_SCALE};
+use super::reply::{Reply, SACK, TIMESTAMPS, WINDOW_SCALE};
 use super::script::{
     ACK, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN, LAST_ACK, LISTEN, RST, SYN, SYN_RECEIVED, Say, Script, Seq, Stamp,
     Step, TIME_WAIT, say,
@@ -240,6 +240,16 @@ pub(crate) const RULES: &[Rule] = &[
         example: || {
             let early = Step::Say(Say::next(FIN | ACK).at(Seq::Next(9)));
             Script::to(ESTABLISHED, true, &[early, Step::Say(Say::next(ACK).carries(9))])
+        },
+    },
+    Rule {
+        name: "a duplicate, reported",
+        reason: "RFC 2883 4: the first block of the ACK tells of it. We are right; smoltcp does not report duplicates",
+        ends: false,
+        explains: |d| d.ours_acknowledges() && d.is_alike_but(&[SACK]),
+        example: || {
+            let again = Step::Say(Say::next(ACK).at(Seq::Next(-1)).carries(1));
+            Script::to(ESTABLISHED, true, &[Step::Say(Say::next(ACK).carries(9)), again])
         },
     },
     Rule {
