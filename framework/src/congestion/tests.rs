@@ -121,6 +121,42 @@ fn a_spurious_reduction_is_taken_back_and_a_second_timeout_spares_the_threshold(
 }
 
 #[test]
+fn what_crosses_the_threshold_counts_for_congestion_avoidance() {
+    let mut reno = started("newreno");
+    reno.on_congestion(Instant::ZERO, &CongestionEvent::Rto { first: true, outstanding_bytes: 10_000 });
+    assert_eq!((reno.cwnd(), reno.ssthresh()), (1_000, 5_000));
+    let mut sample = ack(Instant::ZERO, 8_900);
+    sample.acks = 10;
+    reno.on_ack(&sample);
+    // 4,000 to the threshold; 4,900 are not yet a window.
+    assert_eq!(reno.cwnd(), 5_000);
+    reno.on_ack(&ack(Instant::ZERO, 100));
+    assert_eq!(reno.cwnd(), 6_000);
+}
+
+#[test]
+fn idling_keeps_what_was_learned_as_the_threshold() {
+    for name in NAMES {
+        let (mut controller, mut now) = (started(name), Instant::ZERO);
+        let idle = CongestionEvent::Idle { idle_for: RTT * 20, rto: RTT };
+        for _ in 0..3 {
+            round(&mut *controller, &mut now);
+        }
+        let mut unreduced = controller.clone();
+        unreduced.on_congestion(now, &idle);
+        assert_eq!(unreduced.ssthresh(), u64::MAX, "{name}");
+        lose(&mut *controller, now);
+        for _ in 0..80 {
+            round(&mut *controller, &mut now);
+        }
+        let (grown, ssthresh) = (controller.cwnd(), controller.ssthresh());
+        assert!(grown / 4 * 3 > ssthresh, "{name}: {grown} {ssthresh}");
+        controller.on_congestion(now, &idle);
+        assert_eq!(controller.ssthresh(), grown / 4 * 3, "{name}");
+    }
+}
+
+#[test]
 fn after_idling_the_window_restarts_and_application_limited_flows_do_not_grow() {
     for name in NAMES {
         let (mut controller, mut now) = (started(name), Instant::ZERO);

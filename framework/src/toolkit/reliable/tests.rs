@@ -45,6 +45,15 @@ fn whole_packets_go_within_the_window_and_the_rest_at_the_end() {
 }
 
 #[test]
+fn packet_by_packet_the_window_is_filled() {
+    let mut sender = sender(NewReno::new());
+    sender.set_segment(at(20), SEGMENT as u32);
+    let cwnd = sender.controller().cwnd();
+    let sent = (1..).take_while(|n| send(&mut sender, at(30), n * SEGMENT).is_some()).count() as u64;
+    assert_eq!(sent, cwnd / SEGMENT);
+}
+
+#[test]
 fn silence_is_answered_by_a_probe_then_by_sending_all_again() {
     let mut sender = sender(NewReno::new());
     send(&mut sender, at(30), 3_500).unwrap();
