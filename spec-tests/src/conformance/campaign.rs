@@ -1,10 +1,9 @@
 //! Campaigns: what kind of scenario is drawn, and what is asked of each run beside the laws that the judge watches.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use burstlane::transport::Transport;
 use proptest::strategy::BoxedStrategy;
 
+use super::quiet::guarded;
 use crate::face::Face;
 use crate::judge::{Broken, Law, Watch, run};
 use crate::scenario::strategy::{Focus, scenarios};
@@ -112,12 +111,8 @@ impl Campaign {
     where
         T::Io: Face,
     {
-        let judged = catch_unwind(AssertUnwindSafe(|| self.judge_unguarded(subject, scenario)));
-        judged.unwrap_or_else(|panic| {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
-            Err(Broken { law: Law::NoPanic, message: message.to_owned() })
-        })
+        guarded(|| self.judge_unguarded(subject, scenario))
+            .unwrap_or_else(|message| Err(Broken { law: Law::NoPanic, message }))
     }
 
     fn judge_unguarded<T: Transport>(self, subject: &Subject<T>, scenario: &Scenario) -> Result<(), Broken>

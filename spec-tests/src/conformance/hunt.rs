@@ -1,13 +1,13 @@
 //! Drawing scenarios until a law is broken or enough have passed, and making what broke it small.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burstlane::transport::Transport;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 use super::Campaign;
+use super::quiet::guarded;
 use crate::face::Face;
 use crate::failure::{Report, Verdict, default_folder, kept_scenarios};
 use crate::judge::{Broken, Law, Watch, run};
@@ -120,7 +120,7 @@ impl Failure {
         T::Io: Face,
     {
         let Self { broken, scenario, cases, campaign } = self;
-        let rerun = catch_unwind(AssertUnwindSafe(|| run(subject, scenario, Watch::Record)));
+        let rerun = guarded(|| run(subject, scenario, Watch::Record));
         let recording = rerun.map(|run| run.recording).unwrap_or_default();
         let verdict = Verdict { law: broken.law.name(), message: &broken.message };
         let report =

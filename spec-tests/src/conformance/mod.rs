@@ -9,6 +9,7 @@
 mod campaign;
 mod fairness;
 mod hunt;
+mod quiet;
 
 pub use campaign::Campaign;
 pub use hunt::{Failure, assert_holds, assert_stays_mended, hunt};
