@@ -16,7 +16,7 @@ use crate::swaps::{method_swaps, operator_swaps, return_values};
 /// All mutants of a file, in order.
 pub fn mutants_in(file: &str, text: &str) -> Result<Vec<Mutant>> {
     let tree = syn::parse_file(text).with_context(|| format!("parsing {file}"))?;
-    let mut finder = Finder { file, text, found: vec![] };
+    let mut finder = Finder { file, text, hooks: vec![], found: vec![] };
     finder.visit_file(&tree);
     Ok(finder.found)
 }
@@ -24,6 +24,8 @@ pub fn mutants_in(file: &str, text: &str) -> Result<Vec<Mutant>> {
 struct Finder<'a> {
     file: &'a str,
     text: &'a str,
+    /// Variables of this function that only say whether a bug is planted.
+    hooks: Vec<String>,
     found: Vec<Mutant>,
 }
 
@@ -35,11 +37,13 @@ impl Finder<'_> {
     /// `at` is what a reader is pointed to, `range` what is replaced.
     fn add(&mut self, at: Span, range: Range<usize>, what: String, form: Form) {
         // Hooks for planted bugs are dead without their feature.
-        if self.text[range.clone()].contains("planted!") {
+        let text = &self.text[range.clone()];
+        if text.contains("planted!") || self.hooks.iter().any(|hook| text.contains(hook)) {
             return;
         }
         let (line, column) = (at.start().line, at.start().column + 1);
-        self.found.push(Mutant { file: self.file.into(), line, column, range, what, form });
+        let source = self.text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
+        self.found.push(Mutant { file: self.file.into(), line, column, range, source, what, form });
     }
 
     fn instead(&mut self, at: Span, whole: &impl Spanned, what: String, mutated: String) {
@@ -82,6 +86,7 @@ impl Finder<'_> {
             );
         }
         visit::visit_block(self, body);
+        self.hooks.clear();
     }
 }
 
@@ -207,9 +212,17 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
-        if !self.text(local).contains("planted!") {
-            visit::visit_local(self, local);
+        if self.text(local).contains("planted!") {
+            // `planted!(…) && …` is false without the feature.
+            if let syn::Pat::Ident(name) = &local.pat
+                && let Some(init) = &local.init
+                && self.text(&*init.expr).starts_with("planted!")
+            {
+                self.hooks.push(name.ident.to_string());
+            }
+            return;
         }
+        visit::visit_local(self, local);
     }
 
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
@@ -302,6 +315,7 @@ mod tests {
             "impl Debug for A { fn fmt(&self) { g(1); } }",
             "fn f(x: u8) -> u8 { match x { 1 | 2 => x, _ => x } }",
             "fn f() -> A { [A; 3] }",
+            "fn f(x: X) -> A { let bug = planted!(x, Y) && x.z; if bug { x } else { x } }",
             "fn f(x: X) -> A { if planted!(x, Y) { 1 } else { x } }",
         ];
         for text in nothing {

@@ -75,7 +75,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     eprintln!("{} mutants in all; drawing {} by seed {}", mutants.len(), args.sample, args.seed);
-    let order = sample::order(mutants.len(), args.seed);
+    let order = sample::order(&mutants, args.seed);
     let build = target.join("build");
     let (mut chosen, refused) = compiler::choose_compiling(&scratch, &build, &mutants, &order, args.sample)?;
     eprintln!("{refused} that were drawn do not compile, and others took their places");

@@ -12,6 +12,8 @@ pub struct Mutant {
     pub column: usize,
     /// The bytes that read differently.
     pub range: Range<usize>,
+    /// The line, without what surrounds it.
+    pub source: String,
     /// What stands there, shortened, and what is made of it.
     pub what: String,
     pub form: Form,

@@ -1,16 +1,28 @@
 //! Drawing by a seed: the same sources and the same seed give the same sample everywhere.
 
+use std::collections::HashMap;
+
 use crate::mutant::Mutant;
 
-/// The order in which mutants are drawn: all of them, shuffled.
-pub fn order(count: usize, seed: u64) -> Vec<usize> {
-    let mut dice = SplitMix(seed);
-    let mut order: Vec<_> = (0..count).collect();
-    for at in (1..count).rev() {
-        // The bias of the remainder is below 1 in 2^50.
-        order.swap(at, (dice.next() % (at as u64 + 1)) as usize);
-    }
-    order
+/// The order in which mutants are drawn: by a hash of the seed, the file, the line as it reads, and what is made of it. Lines
+/// may move, and others change: what is drawn of the rest stays the same.
+pub fn order(mutants: &[Mutant], seed: u64) -> Vec<usize> {
+    let mut seen = HashMap::new();
+    let mut keyed: Vec<_> = mutants
+        .iter()
+        .enumerate()
+        .map(|(number, mutant)| {
+            let place = (&mutant.file, &mutant.source, &mutant.what);
+            // Of several that look alike each has its turn.
+            let alike: &mut u64 = seen.entry(place).or_default();
+            *alike += 1;
+            let texts = [mutant.file.as_str(), &mutant.source, &mutant.what];
+            let words = texts.iter().flat_map(|text| text.bytes().map(u64::from).chain([u64::MAX]));
+            (words.chain([*alike]).fold(mix(seed), |hash, word| mix(hash ^ word)), number)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, number)| number).collect()
 }
 
 /// The first `count` in this order that can stand in one program: at most one in each nest of expressions.
@@ -27,17 +39,12 @@ pub fn choose(mutants: &[Mutant], order: &[usize], count: usize, is_rejected: im
     chosen
 }
 
-/// Steele, Lea and Flood: Fast Splittable Pseudorandom Number Generators (2014).
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
+/// One step of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+fn mix(state: u64) -> u64 {
+    let word = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
 }
 
 #[cfg(test)]
@@ -45,14 +52,29 @@ mod tests {
     use super::*;
     use crate::find::mutants_in;
 
+    const TEXT: &str = "fn f(a: u8) {\n  g(a + 1, a + 1);\n  h(a - 2);\n  i(a * 3);\n}";
+
     #[test]
     fn all_are_drawn_once_by_any_seed() {
+        let mutants = mutants_in("f.rs", TEXT).unwrap();
         for seed in 0..20 {
-            let mut drawn = order(100, seed);
-            assert_ne!(drawn, order(100, seed + 1));
+            let mut drawn = order(&mutants, seed);
+            assert_ne!(drawn, order(&mutants, seed + 1));
             drawn.sort_unstable();
-            assert_eq!(drawn, (0..100).collect::<Vec<_>>());
+            assert_eq!(drawn, (0..mutants.len()).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_stays_is_drawn_in_the_same_order() {
+        let drawn = |text: &str| {
+            let mutants = mutants_in("f.rs", text).unwrap();
+            let lines = order(&mutants, 1)
+                .into_iter()
+                .map(|number| format!("{} {}", mutants[number].source, mutants[number].what));
+            lines.filter(|line| !line.contains("h(a")).collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(TEXT), drawn(&TEXT.replace("  h(a - 2);", "  h(a / 4);\n\n")));
     }
 
     #[test]
