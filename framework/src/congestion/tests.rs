@@ -263,6 +263,23 @@ fn cubic_takes_silence_for_two_round_trips_at_most() {
 }
 
 #[test]
+fn cubic_loses_no_time_to_rounding() {
+    let (cubic, now) = cubic_after_loss_at(1_000);
+    let (mut often, mut once) = (cubic.clone(), cubic);
+    for controller in [&mut often, &mut once] {
+        controller.on_ack(&ack(now, 1));
+    }
+    for n in 1..=100_000 {
+        often.on_ack(&ack(now + Duration::from_nanos(1_500 * n), 1));
+    }
+    once.on_ack(&ack(now + Duration::from_millis(150), 100_000));
+    for controller in [&mut often, &mut once] {
+        controller.on_ack(&ack(now + RTT * 3, 700_000));
+    }
+    assert!(often.cwnd().abs_diff(once.cwnd()) < u64::from(SEGMENT), "{} {}", often.cwnd(), once.cwnd());
+}
+
+#[test]
 fn cubic_begins_its_curve_anew_after_each_timeout() {
     let (mut cubic, mut now) = cubic_after_loss_at(100);
     for first in [true, false] {
@@ -302,7 +319,7 @@ fn a_paced_window_takes_half_a_round_trip_in_slow_start_and_five_sixths_later() 
         // 64 KiB before there is anything to go by.
         assert_eq!((controller.pacing_rate(), controller.send_quantum()), (None, 65_536));
         let mut now = Instant::ZERO;
-        for _ in 0..3 {
+        for _ in 0..7 {
             round(&mut *controller, &mut now);
         }
         let per_second = |controller: &dyn Controller| controller.cwnd() * 10;
@@ -310,7 +327,8 @@ fn a_paced_window_takes_half_a_round_trip_in_slow_start_and_five_sixths_later() 
         lose(&mut *controller, now);
         let rate = per_second(&*controller) * 6 / 5;
         assert_eq!(controller.pacing_rate(), Some(rate));
-        assert_eq!(controller.send_quantum(), (rate / 1_000).max(2 * u64::from(SEGMENT)));
+        assert!(rate / 1_000 > 2 * u64::from(SEGMENT));
+        assert_eq!(controller.send_quantum(), rate / 1_000, "a millisecond's worth");
     }
     for name in NAMES {
         let mut plain = started(name);

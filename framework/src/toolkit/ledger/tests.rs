@@ -419,6 +419,17 @@ fn it_is_small_and_request_and_reply_needs_no_board() {
 }
 
 #[test]
+fn what_is_sent_again_at_one_time_is_one_entry() {
+    let mut ledger = ten_segments();
+    ledger.mark_all_lost();
+    for i in 0..10 {
+        ledger.on_retransmitted(i * 10..(i + 1) * 10, at_ms(300));
+        ledger.check_invariants();
+    }
+    assert_eq!(ledger.board().entries.len(), 1);
+}
+
+#[test]
 fn a_steady_flow_keeps_few_entries() {
     let mut ledger = SentLedger::new(0);
     for i in 0..1_000u64 {
