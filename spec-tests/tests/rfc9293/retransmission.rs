@@ -134,6 +134,21 @@ fn a_partial_acknowledgement_brings_the_next_hole() {
     });
 }
 
+/// RFC 7661 4.3, in short: what was not tried says nothing about the path.
+#[test]
+fn a_window_that_is_not_used_does_not_grow() {
+    at_both_isns(&plain(), |s| {
+        let (stream, _listener) = s.accepted(syn().mss(1000));
+        for at in 0..50 {
+            s.write(&stream, &[1; 500]);
+            s.expect(text(1 + at * 500, 500));
+            s.peer(ack(1 + (at + 1) * 500));
+        }
+        s.write(&stream, &[1; 30_000]);
+        assert_eq!(s.take().len(), 10, "{}", s.trace());
+    });
+}
+
 /// RFC 5681 3.1 after a timeout: one segment, then two, and so on from what arrives.
 // cites: MUST-19
 #[test]
