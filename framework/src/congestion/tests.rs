@@ -121,6 +121,42 @@ fn a_spurious_reduction_is_taken_back_and_a_second_timeout_spares_the_threshold(
 }
 
 #[test]
+fn what_crosses_the_threshold_counts_for_congestion_avoidance() {
+    let mut reno = started("newreno");
+    reno.on_congestion(Instant::ZERO, &CongestionEvent::Rto { first: true, outstanding_bytes: 10_000 });
+    assert_eq!((reno.cwnd(), reno.ssthresh()), (1_000, 5_000));
+    let mut sample = ack(Instant::ZERO, 8_900);
+    sample.acks = 10;
+    reno.on_ack(&sample);
+    // 4,000 to the threshold; 4,900 are not yet a window.
+    assert_eq!(reno.cwnd(), 5_000);
+    reno.on_ack(&ack(Instant::ZERO, 100));
+    assert_eq!(reno.cwnd(), 6_000);
+}
+
+#[test]
+fn idling_keeps_what_was_learned_as_the_threshold() {
+    for name in NAMES {
+        let (mut controller, mut now) = (started(name), Instant::ZERO);
+        let idle = CongestionEvent::Idle { idle_for: RTT * 20, rto: RTT };
+        for _ in 0..3 {
+            round(&mut *controller, &mut now);
+        }
+        let mut unreduced = controller.clone();
+        unreduced.on_congestion(now, &idle);
+        assert_eq!(unreduced.ssthresh(), u64::MAX, "{name}");
+        lose(&mut *controller, now);
+        for _ in 0..80 {
+            round(&mut *controller, &mut now);
+        }
+        let (grown, ssthresh) = (controller.cwnd(), controller.ssthresh());
+        assert!(grown / 4 * 3 > ssthresh, "{name}: {grown} {ssthresh}");
+        controller.on_congestion(now, &idle);
+        assert_eq!(controller.ssthresh(), grown / 4 * 3, "{name}");
+    }
+}
+
+#[test]
 fn after_idling_the_window_restarts_and_application_limited_flows_do_not_grow() {
     for name in NAMES {
         let (mut controller, mut now) = (started(name), Instant::ZERO);
@@ -209,6 +245,96 @@ fn cubic_converges_fast_when_windows_shrink_and_starts_flat_after_a_timeout() {
     }
     // One second from the flat point: 0.4 segments by the curve, 10 * 9/17 by Reno's line.
     assert!((begin + 3_000..begin + 9_000).contains(&cubic.cwnd()), "{begin} {}", cubic.cwnd());
+}
+
+#[test]
+fn cubic_takes_silence_for_two_round_trips_at_most() {
+    let (mut cubic, mut now) = cubic_after_loss_at(1_000);
+    round(&mut *cubic, &mut now);
+    let after = |silence: Duration| {
+        let mut cubic = cubic.clone();
+        let before = cubic.cwnd();
+        cubic.on_ack(&ack(now + silence, 700_000));
+        cubic.cwnd() - before
+    };
+    let two = after(RTT * 2);
+    assert!(after(RTT) < two, "time moves the window");
+    assert_eq!(after(Duration::from_secs(10)), two);
+}
+
+#[test]
+fn cubic_loses_no_time_to_rounding() {
+    let (cubic, now) = cubic_after_loss_at(1_000);
+    let (mut often, mut once) = (cubic.clone(), cubic);
+    for controller in [&mut often, &mut once] {
+        controller.on_ack(&ack(now, 1));
+    }
+    for n in 1..=100_000 {
+        often.on_ack(&ack(now + Duration::from_nanos(1_500 * n), 1));
+    }
+    once.on_ack(&ack(now + Duration::from_millis(150), 100_000));
+    for controller in [&mut often, &mut once] {
+        controller.on_ack(&ack(now + RTT * 3, 700_000));
+    }
+    assert!(often.cwnd().abs_diff(once.cwnd()) < u64::from(SEGMENT), "{} {}", often.cwnd(), once.cwnd());
+}
+
+#[test]
+fn cubic_begins_its_curve_anew_after_each_timeout() {
+    let (mut cubic, mut now) = cubic_after_loss_at(100);
+    for first in [true, false] {
+        cubic.on_congestion(now, &CongestionEvent::Rto { first, outstanding_bytes: cubic.cwnd() });
+        while cubic.cwnd() < cubic.ssthresh() {
+            round(&mut *cubic, &mut now);
+        }
+        let begin = cubic.cwnd();
+        for _ in 0..10 {
+            round(&mut *cubic, &mut now);
+        }
+        // One second from the flat point: by Reno's line, not the steep part of the curve before.
+        assert!((begin + 3_000..begin + 9_000).contains(&cubic.cwnd()), "{first}: {begin} {}", cubic.cwnd());
+        for _ in 0..50 {
+            round(&mut *cubic, &mut now);
+        }
+    }
+}
+
+#[test]
+fn the_segment_size_makes_the_initial_window_only_before_the_first_acknowledgement() {
+    for name in NAMES {
+        let (mut controller, mut now) = (started(name), Instant::ZERO);
+        round(&mut *controller, &mut now);
+        let grown = controller.cwnd();
+        controller.on_congestion(now, &CongestionEvent::MtuChanged { segment_bytes: SEGMENT / 2 });
+        assert_eq!(controller.cwnd(), grown, "{name}");
+        controller.on_congestion(now, &CongestionEvent::MtuChanged { segment_bytes: 60_000 });
+        assert_eq!(controller.cwnd(), 60_000, "{name}: a segment at least");
+    }
+}
+
+#[test]
+fn a_paced_window_takes_half_a_round_trip_in_slow_start_and_five_sixths_later() {
+    for mut controller in [Box::new(NewReno::paced()) as Box<dyn Controller>, Box::new(Cubic::paced())] {
+        controller.on_congestion(Instant::ZERO, &CongestionEvent::MtuChanged { segment_bytes: SEGMENT });
+        // 64 KiB before there is anything to go by.
+        assert_eq!((controller.pacing_rate(), controller.send_quantum()), (None, 65_536));
+        let mut now = Instant::ZERO;
+        for _ in 0..7 {
+            round(&mut *controller, &mut now);
+        }
+        let per_second = |controller: &dyn Controller| controller.cwnd() * 10;
+        assert_eq!(controller.pacing_rate(), Some(per_second(&*controller) * 2));
+        lose(&mut *controller, now);
+        let rate = per_second(&*controller) * 6 / 5;
+        assert_eq!(controller.pacing_rate(), Some(rate));
+        assert!(rate / 1_000 > 2 * u64::from(SEGMENT));
+        assert_eq!(controller.send_quantum(), rate / 1_000, "a millisecond's worth");
+    }
+    for name in NAMES {
+        let mut plain = started(name);
+        plain.on_ack(&ack(Instant::ZERO, 1_000));
+        assert_eq!(plain.pacing_rate(), None, "{name} does not pace");
+    }
 }
 
 /// One flow over a link of `queue` segments and 20 ms: everything beyond is dropped. Returns each reduction's time.

@@ -73,4 +73,24 @@ mod tests {
         ];
         assert!(others.iter().all(|o| (*o - first).unsigned_abs() > 1_000_000), "{first} {others:?}");
     }
+
+    /// Else who knows the number of one pair could tell that of another (RFC 6528 3).
+    #[test]
+    fn every_bit_of_both_ends_counts() {
+        let isns = InitialSequence::new((1, 2));
+        let v6 = |bits: u128| Ip::v6(bits.to_be_bytes());
+        let ends: [fn(u128) -> Ip; 2] = [|bits| Ip::v4((bits as u32).to_be_bytes()), v6];
+        for (ip, ip_bits) in ends.into_iter().zip([32, 128]) {
+            let base = 0x2001_0db8_0000_0000_0000_0000_0a00_0001;
+            let isn = |bit: u32| {
+                let flip = |from: u32| bit.checked_sub(from).filter(|bit| *bit < 128).map_or(0u128, |bit| 1 << bit);
+                let (port, address) = (|from| flip(from) as u16, |from| base ^ flip(from));
+                let local = Endpoint::new(ip(address(32)), 0x1234 ^ port(0));
+                let remote = Endpoint::new(ip(address(32 + ip_bits)), 0x5678 ^ port(16));
+                isns.isn(local, remote, Instant::ZERO).0
+            };
+            let all: std::collections::BTreeSet<_> = (0..32 + 2 * ip_bits).map(isn).collect();
+            assert_eq!(all.len(), 32 + 2 * ip_bits as usize);
+        }
+    }
 }

@@ -90,7 +90,11 @@ mod tests {
             let mut log: Vec<(Instant, u64)> = vec![];
             for (bytes, pause) in sends {
                 now += Duration::from_nanos(pause);
-                now = now.max(pacer.next_send_at(now, rate, quantum));
+                let at = pacer.next_send_at(now, rate, quantum);
+                if at > now {
+                    prop_assert!(!pacer.may_send(at - Duration::from_nanos(1), rate, quantum), "less is not enough");
+                }
+                now = now.max(at);
                 prop_assert!(pacer.may_send(now, rate, quantum), "waiting as told is enough");
                 pacer.on_sent(now, bytes, rate);
                 log.push((now, bytes));

@@ -254,6 +254,18 @@ mod tests {
         assert_eq!(rtt.latest(), Duration::from_millis(20));
     }
 
+    #[test]
+    fn a_minimum_that_is_seen_again_stays() {
+        let mut rtt = RttEstimator::new(&RtoConfig::default());
+        for ms in [0, 6_000] {
+            rtt.on_sample(at_ms(ms), Duration::from_millis(10));
+        }
+        rtt.on_sample(at_ms(12_000), Duration::from_millis(20));
+        assert_eq!(rtt.min(), Duration::from_millis(10));
+        rtt.on_sample(at_ms(16_001), Duration::from_millis(20));
+        assert_eq!(rtt.min(), Duration::from_millis(20));
+    }
+
     /// RFC 6298 section 2 in plain `f64` seconds.
     fn oracle(samples_us: &[u64]) -> (f64, f64, f64) {
         let mut samples = samples_us.iter().map(|us| *us as f64 / 1e6);

@@ -270,6 +270,9 @@ mod tests {
                     (_, None) => prop_assert!(slab.is_empty()),
                 }
                 slab.check_invariants();
+                prop_assert_eq!((slab.len(), slab.limit()), (model.len(), limit as usize));
+                prop_assert_eq!(slab.is_full(), model.len() == limit as usize);
+                prop_assert!(model.keys().all(|k| slab.contains(*k)) && !gone.iter().any(|k| slab.contains(*k)));
                 prop_assert!(slab.iter().map(|(k, v)| (k, *v)).eq(model.iter().map(|(k, v)| (*k, *v))));
                 prop_assert!(gone.iter().all(|k| slab.get(*k).is_none()));
             }

@@ -109,6 +109,21 @@ fn a_syn_ack_is_sent_again_with_doubled_patience() {
     });
 }
 
+/// 3.10.7.4, second step, and RFC 5961 3.2: in the window, but not at its edge. It is asked back, and completes nothing.
+#[test]
+fn a_reset_in_the_window_completes_no_handshake() {
+    at_both_isns(&plain(), |s| {
+        let listener = s.listen(1);
+        s.peer(syn());
+        s.expect(syn_ack());
+        s.peer(rst(2).and(ACK).ack(1));
+        s.expect(ack(1).seq(1));
+        assert!(s.accept(&listener).is_none());
+        s.peer(ack(1));
+        assert!(s.accept(&listener).is_some());
+    });
+}
+
 /// Figure 8: an old SYN comes first, the peer resets what it makes, and its real SYN opens.
 #[test]
 fn an_old_syn_is_recovered_from() {

@@ -76,6 +76,26 @@ fn the_third_duplicate_brings_the_lost_segment() {
     });
 }
 
+/// RFC 5681 3.2: the loss that duplicates show is answered by a smaller window, once.
+// cites: MUST-19
+#[test]
+fn the_third_duplicate_makes_the_window_smaller() {
+    at_both_isns(&plain(), |s| {
+        let (stream, _listener) = s.accepted(syn().mss(1000));
+        s.write(&stream, &[1; 10_000]);
+        assert_eq!(s.take().len(), 10);
+        for _ in 0..3 {
+            s.peer(ack(1));
+        }
+        s.expect(text(1, 1000));
+        s.peer(ack(10_001));
+        s.write(&stream, &[1; 20_000]);
+        // CUBIC keeps seven tenths, and the acknowledgement that ends the recovery may add one.
+        let sent = s.take().len();
+        assert!((7..=8).contains(&sent), "{sent}: {}", s.trace());
+    });
+}
+
 /// RFC 5681 3.2: it is none with text, another window, or nothing outstanding.
 #[test]
 fn what_is_no_duplicate_brings_nothing() {
@@ -111,6 +131,21 @@ fn a_partial_acknowledgement_brings_the_next_hole() {
         s.expect(text(3001, 1000));
         s.peer(ack(8001));
         s.silence(seconds(100));
+    });
+}
+
+/// RFC 7661 4.3, in short: what was not tried says nothing about the path.
+#[test]
+fn a_window_that_is_not_used_does_not_grow() {
+    at_both_isns(&plain(), |s| {
+        let (stream, _listener) = s.accepted(syn().mss(1000));
+        for at in 0..50 {
+            s.write(&stream, &[1; 500]);
+            s.expect(text(1 + at * 500, 500));
+            s.peer(ack(1 + (at + 1) * 500));
+        }
+        s.write(&stream, &[1; 30_000]);
+        assert_eq!(s.take().len(), 10, "{}", s.trace());
     });
 }
 

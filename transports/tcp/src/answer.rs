@@ -189,3 +189,24 @@ const ANSWERS_MAX: usize = 4096;
 const RESET_INTERVAL: burstlane::time::Duration = burstlane::time::Duration::from_secs(1);
 /// Resets of a lane per interval: enough for a restarted server's clients, too few to be worth triggering.
 const RESETS_MAX: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burstlane::addr::{Endpoint, Ip};
+    use burstlane::time::Duration;
+
+    #[test]
+    fn resets_are_rationed_by_the_second() {
+        let end = |host| Endpoint::new(Ip::v4([10, 0, 0, host]), 80);
+        let (tuple, now) = (FourTuple::new(end(1), end(2)), Instant::from_nanos(5_000_000_000));
+        let mut answers = Answers::default();
+        let mut is_granted = |now| {
+            answers.queue.clear();
+            answers.push(now, tuple, AnswerKind::Reset { seq: SeqNum(0), ack: None })
+        };
+        assert_eq!((0..2 * RESETS_MAX).filter(|_| is_granted(now)).count(), RESETS_MAX as usize);
+        assert!(!is_granted(now + RESET_INTERVAL - Duration::from_nanos(1)));
+        assert!(is_granted(now + RESET_INTERVAL));
+    }
+}

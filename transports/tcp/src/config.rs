@@ -128,6 +128,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_controller_is_the_one_that_was_chosen() {
+        assert_eq!(Config::default().congestion.name(), "cubic");
+        assert_eq!(
+            Config::default().with_congestion(burstlane::congestion::NewReno::new()).congestion.name(),
+            "newreno"
+        );
+    }
+
+    #[test]
     fn the_scale_is_the_smallest_that_fits() {
         let scale = |bytes| Config::default().with_buffers(bytes, bytes).in_range().window_scale();
         assert_eq!([scale(0), scale(65_535), scale(65_536), scale(256 * 1024), scale(u32::MAX)], [0, 0, 1, 3, 14]);

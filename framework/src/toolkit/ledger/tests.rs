@@ -1,5 +1,6 @@
 //! The ledger against a model that remembers every unit by itself.
 
+use super::rack::Rack;
 use super::*;
 use crate::toolkit::RtoConfig;
 use proptest::prelude::*;
@@ -196,6 +197,7 @@ impl Pair {
     }
 
     fn resend_first(&mut self, n: u64) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.ledger.next_lost(0), None, "nothing was asked for");
         let Self { ledger, model, .. } = self;
         let first = (model.una..model.units.len()).find(|at| model.units[*at].state == State::Lost);
         let offered = ledger.next_lost(n);
@@ -294,6 +296,8 @@ impl Pair {
         prop_assert_eq!(ledger.sacked_bytes(), model.count(State::Sacked));
         prop_assert_eq!(ledger.lost_bytes(), model.count(State::Lost));
         prop_assert_eq!(ledger.recovery(), model.recovery);
+        let recovery_end = (model.recovery != Recovery::Open).then_some(model.recovery_end as u64);
+        prop_assert_eq!(ledger.recovery_end(), recovery_end);
         if model.units.get(model.una).is_some_and(|u| u.state != State::Sacked) {
             prop_assert_eq!(ledger.first_unacked_sent_at(), Some(model.units[model.una].sent_at));
         }
@@ -369,6 +373,8 @@ proptest! {
             let upto = at_fraction(&lone, fraction);
             prop_assert_eq!(lone.on_cumulative(upto, now), board.on_cumulative(upto, now));
             prop_assert_eq!(lone.in_flight_bytes(), board.in_flight_bytes());
+            prop_assert_eq!((lone.lost_bytes(), lone.sacked_bytes()), (0, 0));
+            prop_assert_eq!((lone.recovery(), lone.recovery_end()), (board.recovery(), board.recovery_end()));
             prop_assert_eq!(lone.first_unacked_sent_at(), board.first_unacked_sent_at());
         }
     }
@@ -410,6 +416,17 @@ fn it_is_small_and_request_and_reply_needs_no_board() {
     ledger.on_cumulative(ledger.nxt(), at_ms(201));
     ledger.release();
     assert!(ledger.board.is_none());
+}
+
+#[test]
+fn what_is_sent_again_at_one_time_is_one_entry() {
+    let mut ledger = ten_segments();
+    ledger.mark_all_lost();
+    for i in 0..10 {
+        ledger.on_retransmitted(i * 10..(i + 1) * 10, at_ms(300));
+        ledger.check_invariants();
+    }
+    assert_eq!(ledger.board().entries.len(), 1);
 }
 
 #[test]
@@ -478,6 +495,35 @@ fn reordering_once_seen_is_tolerated_and_duplicates_widen_the_window() {
     ledger.on_duplicate_sack();
     // Once a round trip: two quarters now.
     assert_eq!(ledger.detect_loss(at_ms(28), &rtt, 10).recheck_at, Some(at_ms(3 + 20 + 10)));
+}
+
+#[test]
+fn a_widened_window_is_a_quarter_again_after_sixteen_recoveries_without_duplicates() {
+    let mut ledger = ten_segments();
+    let rack = &mut ledger.board().rack;
+    rack.begin(Duration::from_millis(20));
+    let window = |rack: &Rack| rack.reordering_window(false, Duration::from_secs(1)).as_millis();
+    rack.on_duplicate_sack(0, 100);
+    rack.on_duplicate_sack(100, 200);
+    assert_eq!(window(rack), 15);
+    for _ in 0..15 {
+        rack.on_recovery_ended();
+        assert_eq!(window(rack), 15);
+    }
+    rack.on_recovery_ended();
+    assert_eq!(window(rack), 5);
+}
+
+#[test]
+fn a_partial_acknowledgement_of_less_than_a_segment_takes_no_duplicate_back() {
+    let mut ledger = ten_segments();
+    for _ in 0..3 {
+        ledger.on_duplicate_ack(10);
+    }
+    ledger.on_retransmitted(0..10, at_ms(30));
+    assert_eq!(ledger.in_flight_bytes(), 70);
+    ledger.on_cumulative(4, at_ms(50));
+    assert_eq!(ledger.in_flight_bytes(), 66, "four bytes fewer, three duplicates still");
 }
 
 #[test]

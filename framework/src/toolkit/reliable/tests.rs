@@ -45,6 +45,15 @@ fn whole_packets_go_within_the_window_and_the_rest_at_the_end() {
 }
 
 #[test]
+fn packet_by_packet_the_window_is_filled() {
+    let mut sender = sender(NewReno::new());
+    sender.set_segment(at(20), SEGMENT as u32);
+    let cwnd = sender.controller().cwnd();
+    let sent = (1..).take_while(|n| send(&mut sender, at(30), n * SEGMENT).is_some()).count() as u64;
+    assert_eq!(sent, cwnd / SEGMENT);
+}
+
+#[test]
 fn silence_is_answered_by_a_probe_then_by_sending_all_again() {
     let mut sender = sender(NewReno::new());
     send(&mut sender, at(30), 3_500).unwrap();
@@ -77,6 +86,49 @@ fn what_was_overtaken_is_sent_again_before_what_is_new() {
     let sample = ack(&mut sender, at(55), 1_000, &[3_000..5_000, 5_000..8_000]);
     assert_eq!((sample.lost_bytes, sample.delivered_bytes), (2_000, 6_000));
     assert_eq!(send(&mut sender, at(55), 100_000), Some(Piece { range: 1_000..3_000, again: true }));
+}
+
+#[test]
+fn a_look_for_losses_is_no_timeout() {
+    let mut sender = sender(NewReno::new());
+    send(&mut sender, at(31), 7_000).unwrap();
+    send(&mut sender, at(32), 8_000).unwrap();
+    ack(&mut sender, at(52), 0, &[7_000..8_000]);
+    sender.arm(at(52), true);
+    // A quarter of the round trip is granted for reordering.
+    assert_eq!(sender.deadline(), at(31 + 20 + 5));
+    assert!(send(&mut sender, at(55), 8_000).is_none());
+    assert_eq!(sender.on_deadline(at(56)), None);
+    let again = send(&mut sender, at(56), 8_000).unwrap();
+    assert_eq!((again.range.start, again.again), (0, true));
+    assert_eq!(sender.deadline(), at(52 + 40 + 5 + 2), "the peer's time to answer runs on");
+}
+
+#[test]
+fn what_the_peer_waited_is_no_part_of_a_round_trip_unless_it_is_half_of_it() {
+    for (delay_ms, rtt_ms) in [(0, 20), (4, 16), (9, 11), (10, 20), (1_000, 20)] {
+        let mut sender = sender(NewReno::new());
+        send(&mut sender, at(30), 1_000).unwrap();
+        let mut run = sender.begin_run(at(50));
+        sender.on_ack(&mut run, 1_000, std::iter::empty(), Duration::from_millis(delay_ms)).unwrap();
+        assert_eq!(sender.finish_run(run).unwrap().rtt, Some(Duration::from_millis(rtt_ms)), "{delay_ms}");
+    }
+}
+
+#[test]
+fn after_a_long_silence_the_window_starts_again() {
+    let mut sender = sender(NewReno::new());
+    let (initial, mut now) = (sender.controller().cwnd(), at(30));
+    for _ in 0..4 {
+        let piece = send(&mut sender, now, u64::MAX).unwrap();
+        now += RTT;
+        ack(&mut sender, now, piece.range.end, &[]);
+    }
+    let grown = sender.controller().cwnd();
+    assert!(grown > initial && sender.has_next(now + RTT, u64::MAX));
+    assert_eq!(sender.controller().cwnd(), grown);
+    assert!(sender.has_next(now + Duration::from_secs(10), u64::MAX));
+    assert_eq!(sender.controller().cwnd(), initial);
 }
 
 #[test]
