@@ -30,7 +30,8 @@ pub struct Failure {
     pub cases: u32,
 }
 
-/// Judges up to `cases` scenarios (fewer where each has much traffic: [`Campaign::cases`]), drawn from `seed` or from entropy.
+/// Judges up to `cases` scenarios (fewer where each has much traffic: [`Campaign::cases`]), drawn from `seed`, or
+/// from the environment's `PROPTEST_RNG_SEED`, or from entropy.
 ///
 /// # Errors
 /// The first that broke a law, shrunk for at most 20 s.
@@ -48,7 +49,7 @@ where
         failure_persistence: None,
         max_shrink_time: SHRINK_MS,
         max_shrink_iters: 10_000,
-        rng_seed: seed.map_or(RngSeed::Random, RngSeed::Fixed),
+        rng_seed: seed.map_or(Config::default().rng_seed, RngSeed::Fixed),
         ..Config::default()
     };
     let drawn = Cell::new(0);

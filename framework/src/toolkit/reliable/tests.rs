@@ -93,7 +93,7 @@ fn a_look_for_losses_is_no_timeout() {
     let mut sender = sender(NewReno::new());
     send(&mut sender, at(31), 7_000).unwrap();
     send(&mut sender, at(32), 8_000).unwrap();
-    ack(&mut sender, at(52), 0, &[7_000..8_000]);
+    ack(&mut sender, at(52), 0, std::slice::from_ref(&(7_000..8_000)));
     sender.arm(at(52), true);
     // A quarter of the round trip is granted for reordering.
     assert_eq!(sender.deadline(), at(31 + 20 + 5));
