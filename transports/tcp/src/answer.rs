@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use burstlane::net::{TxBatch, TxInfo, TxStop};
-use burstlane::time::Instant;
+use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::TxStatus;
 
@@ -49,10 +49,16 @@ impl AnswerKind {
     }
 }
 
+/// An answer, and since when it is owed.
+struct Owed {
+    answer: Answer,
+    since: Instant,
+}
+
 /// The answers of a lane, in order. A full queue drops: every one of them is sent again if it matters.
 #[derive(Default)]
 pub(crate) struct Answers {
-    queue: VecDeque<Answer>,
+    queue: VecDeque<Owed>,
     /// Resets this interval.
     resets: u32,
     resets_since: Instant,
@@ -74,7 +80,7 @@ impl Answers {
                 return false;
             }
         }
-        self.queue.push_back(Answer { tuple, kind });
+        self.queue.push_back(Owed { answer: Answer { tuple, kind }, since: now });
         true
     }
 
@@ -86,16 +92,26 @@ impl Answers {
         now: Instant,
         out: &mut TxBatch<'_>,
     ) -> TxStatus {
-        while let Some(answer) = self.queue.front() {
-            match answer.send(config, ts_offset, now, out) {
-                // Whoever cannot be reached now asks again.
-                Ok(()) | Err(TxStop::Unresolved | TxStop::TooBig { .. } | TxStop::NoPath) => {
-                    self.queue.pop_front();
+        let mut waiting = 0;
+        for _ in 0..self.queue.len() {
+            let Some(owed) = self.queue.pop_front() else { break };
+            match owed.answer.send(config, ts_offset, now, out) {
+                Ok(()) | Err(TxStop::TooBig { .. } | TxStop::NoPath) => {}
+                // The next hop is being asked for. A few wait for that, or every first SYN of a neighbour would cost it a
+                // second; whoever else cannot be reached now asks again.
+                Err(TxStop::Unresolved) => {
+                    if waiting < WAITING_MAX && now.since(owed.since) < WAITING_TIME_MAX {
+                        waiting += 1;
+                        self.queue.push_back(owed);
+                    }
                 }
-                Err(TxStop::Full | TxStop::NoMemory) => return TxStatus::More,
+                Err(TxStop::Full | TxStop::NoMemory) => {
+                    self.queue.push_front(owed);
+                    return TxStatus::More;
+                }
             }
         }
-        TxStatus::Idle
+        if waiting > 0 { TxStatus::More } else { TxStatus::Idle }
     }
 }
 
@@ -185,6 +201,9 @@ pub(crate) const TX_INFO: TxInfo = TxInfo {
 };
 
 /// Answers that wait to leave.
+/// Answers that wait for a next hop at once, and for how long: three questions take so long (RFC 4861 10).
+const WAITING_MAX: usize = 32;
+const WAITING_TIME_MAX: Duration = Duration::from_secs(3);
 const ANSWERS_MAX: usize = 4096;
 const RESET_INTERVAL: burstlane::time::Duration = burstlane::time::Duration::from_secs(1);
 /// Resets of a lane per interval: enough for a restarted server's clients, too few to be worth triggering.

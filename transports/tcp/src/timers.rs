@@ -166,6 +166,14 @@ impl Tcp {
                 conn.rtt.clear_back_off();
             }
         }
+        // The way is open again, and what is left was last sent longer ago than a round trip takes: it was lost, too. To wait
+        // for the backed-off timer, which this answer sets anew, could take as long as the silence did.
+        let is_overdue =
+            conn.ledger.first_unacked_sent_at().is_some_and(|sent_at| sent_at + conn.rtt.base_rto() <= now);
+        if totals.acked_bytes > 0 && is_overdue {
+            conn.ledger.mark_all_lost();
+            conn.set(Flag::RetransmitNow);
+        }
     }
 
     /// After the application ran: an acknowledgement that no reply carries leaves by itself, or waits for its time.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use burstlane_spec::Scenario;
 use burstlane_spec::failure::{Paths, Report, Verdict};
 use burstlane_spec::judge::{Broken, Law, Run, Watch};
-use burstlane_spec_bundled::{NoSubject, names, run_by_name};
+use burstlane_spec_bundled::{NAMES, NoSubject, names, run_by_name};
 
 use crate::cli::{SimArgs, SimCommand, SimFiles};
 use crate::problem::{Problem, STATUS_FAILED, STATUS_USAGE};
@@ -64,6 +64,9 @@ fn run_guarded(scenario: &Scenario) -> Result<Outcome, Problem> {
         Ok(Ok(run)) => Ok(Outcome::Ran(Box::new(run))),
         Ok(Err(error @ NoSubject::Bug(_))) => Err(Problem::new(error.to_string())
             .next("cargo run --release -p burstlane-cli --features planted-bugs -- sim replay FILE")
+            .status(STATUS_USAGE)),
+        Ok(Err(NoSubject::Transport(name))) => Err(Problem::new(format!("there is no transport '{name}'"))
+            .cause(format!("expected one of {}", NAMES.join(", ")))
             .status(STATUS_USAGE)),
         Ok(Err(error)) => Err(Problem::new(error.to_string()).status(STATUS_USAGE)),
         Err(panic) => {
@@ -152,7 +155,7 @@ mod tests {
 
     #[test]
     fn replay_gives_the_same_bytes() {
-        for transport in burstlane_spec_bundled::NAMES {
+        for transport in NAMES {
             let (first, second) = (Folder::new(&format!("{transport}-1")), Folder::new(&format!("{transport}-2")));
             let line =
                 format!("run --transport {transport} --seed 3 --loss 3% --duplicate 2% --reorder 2% --bytes 20k");
