@@ -18,14 +18,9 @@ pub use hunt::{Failure, assert_holds, assert_stays_mended, hunt};
 /// transport, or `conformance! { Transport, config, promises }`, or `conformance! { subject }`.
 #[macro_export]
 macro_rules! conformance {
-    ($transport:ty, $config:expr $(,)?) => {
-        $crate::conformance! { $crate::Subject::<$transport>::new($config, $crate::Promises::reliable()) }
-    };
-    ($transport:ty, $config:expr, $promises:expr $(,)?) => {
-        $crate::conformance! { $crate::Subject::<$transport>::new($config, $promises) }
-    };
-    ($subject:expr) => {
-        $crate::conformance! { @ $subject;
+    // The internal rules come first, and a subject is tried before a type: what does not parse as a type is an error at once.
+    (@all $subject:expr) => {
+        $crate::conformance! { @each $subject;
             survives_anything = Anything,
             survives_loss = Loss,
             survives_partitions = Partitions,
@@ -41,7 +36,7 @@ macro_rules! conformance {
             shares_fairly = Fairness,
         }
     };
-    (@ $subject:expr; $($name:ident = $campaign:ident,)*) => {
+    (@each $subject:expr; $($name:ident = $campaign:ident,)*) => {
         #[test]
         fn what_broke_once_stays_mended() {
             $crate::conformance::assert_stays_mended(&$subject, env!("CARGO_MANIFEST_DIR"));
@@ -53,5 +48,14 @@ macro_rules! conformance {
                 $crate::conformance::assert_holds(&$subject, campaign, env!("CARGO_MANIFEST_DIR"));
             }
         )*
+    };
+    ($subject:expr $(,)?) => {
+        $crate::conformance! { @all $subject }
+    };
+    ($transport:ty, $config:expr $(,)?) => {
+        $crate::conformance! { @all $crate::Subject::<$transport>::new($config, $crate::Promises::reliable()) }
+    };
+    ($transport:ty, $config:expr, $promises:expr $(,)?) => {
+        $crate::conformance! { @all $crate::Subject::<$transport>::new($config, $promises) }
     };
 }

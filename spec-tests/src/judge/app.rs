@@ -2,6 +2,7 @@
 //! other end sent.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -25,6 +26,10 @@ pub struct Report {
     pub accepted: u64,
     /// Bytes that it received, each the right one.
     pub received: u64,
+    /// Datagrams that its socket took, and different ones that it received.
+    pub datagrams: [u64; 2],
+    /// It has read all that there was.
+    pub is_drained: bool,
     /// It will send no more: it finished or closed.
     pub has_finished: bool,
     /// It saw the peer's end.
@@ -38,7 +43,7 @@ pub struct Report {
 /// `opened, sent 20, received 100, finished; waits`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed } = self;
+        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed, .. } = self;
         f.write_str(if *has_opened { "opened" } else { "never opened" })?;
         write!(f, ", sent {accepted}, received {received}")?;
         f.write_str(if *has_finished { ", finished" } else { "" })?;
@@ -109,6 +114,7 @@ impl<C: Channel> App<C> {
             seed: seed.wrapping_add(place.flow as u64 * 2 + side as u64),
             sizes: plans[side].sizes().collect(),
             next: 0,
+            seen: BTreeSet::new(),
         };
         Self {
             channel: None,
@@ -152,7 +158,8 @@ impl<C: Channel> App<C> {
         if has_sent_all && (report.saw_end || !self.is_reliable && report.is_done) {
             report.is_done = true;
         }
-        if report.is_over() {
+        // Nobody says that the last datagram came: a socket for them stays to the end.
+        if report.is_over() && (self.is_reliable || self.plan.ends_early() || report.failed.is_some()) {
             return true; // and the handle is dropped
         }
         drop(report);
@@ -239,6 +246,7 @@ impl<C: Channel> App<C> {
             }
         }
         self.content.next += 1;
+        self.report.borrow_mut().datagrams[0] += 1;
         true
     }
 
@@ -258,6 +266,7 @@ impl<C: Channel> App<C> {
             self.place.network.alarm(self.reads_at);
         }
         let mut moved = false;
+        self.report.borrow_mut().is_drained = false;
         while budget > 0 {
             let room = if C::HAS_MESSAGES { BUFFER_BYTES } else { budget.min(BUFFER_BYTES) };
             match channel.recv(&mut self.buffer[..room]) {
@@ -270,7 +279,10 @@ impl<C: Channel> App<C> {
                     moved |= self.see_end();
                     break;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.report.borrow_mut().is_drained = true;
+                    break;
+                }
                 Err(error) => {
                     self.fail(flow_error(&error));
                     return true;
@@ -296,7 +308,10 @@ impl<C: Channel> App<C> {
         if saw_end {
             self.place.accuse(Law::NothingBehindTheEnd, || format!("{bytes} bytes behind the peer's end"));
         }
-        self.report.borrow_mut().received += bytes as u64;
+        let mut report = self.report.borrow_mut();
+        report.received += bytes as u64;
+        report.datagrams[1] = self.expected.seen.len() as u64;
+        drop(report);
         self.place.tell(|| format!("receives {bytes}"));
     }
 
@@ -322,6 +337,8 @@ struct Content {
     sizes: Vec<u32>,
     /// The piece that is due.
     next: usize,
+    /// Datagrams that came.
+    seen: BTreeSet<u32>,
 }
 
 impl Content {
@@ -352,12 +369,13 @@ impl Content {
         Some(format!("of {} bytes at {at} that at {wrong} is wrong", bytes.len()))
     }
 
-    fn check_datagram(&self, bytes: &[u8]) -> Option<String> {
+    fn check_datagram(&mut self, bytes: &[u8]) -> Option<String> {
         let number = bytes.first_chunk().map(|number| u32::from_le_bytes(*number));
         let Some(known) = number.filter(|number| self.sizes.get(*number as usize) == Some(&(bytes.len() as u32)))
         else {
             return Some(format!("a datagram of {} bytes that nobody sent", bytes.len()));
         };
+        self.seen.insert(known);
         let wrong = Pattern::new(self.seed ^ u64::from(known) << 32).mismatch(4, &bytes[4..])?;
         Some(format!("datagram {known}: byte {wrong} is wrong"))
     }

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Law {
     /// What an application receives is what the other one sent: in order, once, unchanged (datagrams: whole, known ones).
     RightBytes,
+    /// Datagrams are lost only to what struck packets: no more of them than packets were struck.
+    NeedlessLoss,
     /// Nothing is received behind the peer's end.
     NothingBehindTheEnd,
     /// The peer's end is seen only by who has received everything before it.
@@ -69,6 +71,7 @@ impl Law {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RightBytes => "right_bytes",
+            Self::NeedlessLoss => "needless_loss",
             Self::NothingBehindTheEnd => "nothing_behind_the_end",
             Self::HonestEnd => "honest_end",
             Self::Progress => "progress",

@@ -1,6 +1,6 @@
 //! One run, from two new hosts to the last check.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ struct Stage<'a> {
     spells: RefCell<Spells>,
     strangers: RefCell<Strangers>,
     took: RefCell<Duration>,
+    /// When there was last something to wait for, where nobody says that all is over.
+    busy_at: Cell<Instant>,
 }
 
 impl<'a> Stage<'a> {
@@ -113,6 +115,7 @@ impl<'a> Stage<'a> {
             spells: RefCell::new(spells),
             strangers: RefCell::new(strangers),
             took: RefCell::default(),
+            busy_at: Cell::default(),
         };
         for (number, flow) in scenario.flows.iter().enumerate() {
             stage.add_left(engines, number, flow);
@@ -284,7 +287,17 @@ impl<'a> Stage<'a> {
             return are_done;
         }
         // Nobody says that the last datagram came: what is under way may still arrive.
-        are_done && self.hosts.world.network().in_flight() == 0
+        let are_drained = self.reports.iter().flatten().all(|report| {
+            let report = report.borrow();
+            report.is_drained || report.failed.is_some()
+        });
+        // A device may hold some, and a neighbour may be asked for: only a while of silence says that all is over.
+        let network = self.hosts.world.network();
+        if !are_done || !are_drained || network.in_flight() > 0 {
+            self.busy_at.set(network.now());
+        }
+        network.alarm(self.busy_at.get() + QUIET);
+        network.now() >= self.busy_at.get() + QUIET
     }
 
     /// Whether an end may be left waiting without fault: its peer is gone, and the news of it was lost.
@@ -317,9 +330,29 @@ impl<'a> Stage<'a> {
         troubled + troubled.since(Instant::ZERO) + self.scenario.undisturbed() + SLACK
     }
 
+    /// Nobody promises that a datagram arrives; but one that nothing happened to has no reason not to.
+    fn judge_datagrams(&self) {
+        let scenario = self.scenario;
+        // What comes before the other end is there finds a closed port.
+        let is_late = scenario.flows.iter().any(|flow| flow.opens_ms > 0);
+        if self.promises.is_reliable || is_late || !scenario.link_is_reliable() || self.witness.borrow().is_held_up() {
+            return;
+        }
+        let strikes = self.witness.borrow().strikes;
+        let count =
+            |of: fn(&Report) -> u64| self.reports.iter().flatten().map(|report| of(&report.borrow())).sum::<u64>();
+        let (sent, received) = (count(|report| report.datagrams[0]), count(|report| report.datagrams[1]));
+        if sent > received + strikes {
+            self.witness.borrow_mut().accuse(self.now(), Law::NeedlessLoss, || {
+                format!("{received} of {sent} datagrams came, and {strikes} packets were struck")
+            });
+        }
+    }
+
     /// What must hold of the applications' reports when no law was broken on the way.
     fn judge_outcomes(&self) {
         self.judge_closes();
+        self.judge_datagrams();
         if !self.scenario.ends_in_order()
             || !self.promises.is_reliable
             || self.scenario.ends_in_silence(self.promises)
@@ -533,6 +566,8 @@ fn hosts_config(scenario: &Scenario) -> HostsConfig {
 /// The left side's port of flow 0; the next flows have the next ones.
 pub(super) const CLIENT_PORT: u16 = 20_000;
 const BACKLOG: u32 = 64;
+/// Longer than a neighbour is asked for (RFC 4861 10: three times a second).
+const QUIET: Duration = Duration::from_secs(5);
 /// Strikes that no protocol takes for the end of its peer.
 const FEW: u64 = 3;
 /// Where counting begins to tell a storm from traffic.

@@ -164,7 +164,9 @@ fn bottleneck_queue() -> impl Strategy<Value = (u64, Option<u32>, Discipline)> {
 }
 
 fn flow(promises: &Promises, focus: Focus) -> impl Strategy<Value = FlowPlan> + use<> {
-    let opens_ms = prop_oneof![3 => Just(0), 1 => 0_u32..200];
+    // A datagram to who is not there yet is lost; flows wait.
+    let late_ms = if promises.is_reliable { 200 } else { 1 };
+    let opens_ms = prop_oneof![3 => Just(0), 1 => 0_u32..late_ms];
     (opens_ms, side(promises, focus), side(promises, focus))
         .prop_map(|(opens_ms, left, right)| FlowPlan { opens_ms, sides: [left, right] })
 }
