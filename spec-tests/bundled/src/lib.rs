@@ -9,9 +9,10 @@ pub mod planted;
 use std::fmt;
 use std::time::Duration;
 
+use burstlane::transport::Transport;
 use burstlane_rudp::{Rudp, RudpConfig};
-use burstlane_spec::judge::{Run, Watch, run};
-use burstlane_spec::{Promises, Scenario, Subject};
+use burstlane_spec::judge::{Run, Watch, run, unfit};
+use burstlane_spec::{Face, Promises, Scenario, Subject};
 use burstlane_tcp::Tcp;
 use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
@@ -74,18 +75,28 @@ pub const NAMES: [&str; 4] = ["tcp", "rudp", "udp", "stop-and-wait"];
 /// Runs a scenario over the transport that it names, with the bug that it names.
 ///
 /// # Errors
-/// None of [`NAMES`] is that transport, or there is no such bug; without the feature `planted-bugs` there is none at all.
+/// None of [`NAMES`] is that transport, the scenario does not suit it, or there is no such bug; without the feature `planted-bugs` there is none at all.
 pub fn run_by_name(scenario: &Scenario, watch: Watch) -> Result<Run, NoSubject> {
     if let Some(bug) = &scenario.planted {
         return run_planted(scenario, watch).ok_or_else(|| NoSubject::Bug(bug.clone()));
     }
     Ok(match scenario.transport.as_str() {
-        "tcp" => run(&tcp(), scenario, watch),
-        "rudp" => run(&rudp(), scenario, watch),
-        "udp" => run(&udp(), scenario, watch),
-        "stop-and-wait" => run(&stop_and_wait(), scenario, watch),
+        "tcp" => run_fit(&tcp(), scenario, watch)?,
+        "rudp" => run_fit(&rudp(), scenario, watch)?,
+        "udp" => run_fit(&udp(), scenario, watch)?,
+        "stop-and-wait" => run_fit(&stop_and_wait(), scenario, watch)?,
         other => return Err(NoSubject::Transport(other.to_owned())),
     })
+}
+
+fn run_fit<T: Transport>(subject: &Subject<T>, scenario: &Scenario, watch: Watch) -> Result<Run, NoSubject>
+where
+    T::Io: Face,
+{
+    match unfit(subject, scenario) {
+        Some(why) => Err(NoSubject::Unfit(why)),
+        None => Ok(run(subject, scenario, watch)),
+    }
 }
 
 #[cfg(feature = "planted-bugs")]
@@ -104,6 +115,8 @@ pub enum NoSubject {
     Transport(String),
     /// The bug planted in it.
     Bug(String),
+    /// What the transport's applications cannot do.
+    Unfit(String),
 }
 
 impl fmt::Display for NoSubject {
@@ -111,6 +124,7 @@ impl fmt::Display for NoSubject {
         match self {
             Self::Transport(name) => write!(f, "there is no transport '{name}'; expected one of {}", NAMES.join(", ")),
             Self::Bug(name) if cfg!(feature = "planted-bugs") => write!(f, "there is no planted bug '{name}'"),
+            Self::Unfit(why) => write!(f, "the scenario does not suit its transport: {why}"),
             Self::Bug(name) => write!(f, "the bug '{name}' is there only with the feature planted-bugs"),
         }
     }

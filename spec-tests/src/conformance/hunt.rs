@@ -93,9 +93,18 @@ where
     if !campaign.concerns(&subject.promises) {
         return;
     }
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let cases = cases_asked();
     if let Err(failure) = hunt(subject, campaign, cases, None) {
         panic!("{}", failure.leave(subject, &Path::new(crate_dir).join(REGRESSIONS)));
+    }
+}
+
+/// As many as `PROPTEST_CASES` says, if it says anything.
+fn cases_asked() -> u32 {
+    let Ok(asked) = std::env::var("PROPTEST_CASES") else { return CASES };
+    match asked.parse() {
+        Ok(cases) if cases > 0 => cases,
+        _ => panic!("PROPTEST_CASES is '{asked}'; expected how many scenarios to draw, a whole number from 1 on"),
     }
 }
 

@@ -5,6 +5,7 @@
 //! witness watches packets and events. When all is over, nothing may be left.
 
 mod app;
+mod fitness;
 mod laws;
 mod link;
 mod rebinding;
@@ -16,5 +17,6 @@ mod watch;
 mod witness;
 
 pub use app::Report;
+pub use fitness::unfit;
 pub use laws::{Broken, Law};
 pub use run::{Run, Watch, run};

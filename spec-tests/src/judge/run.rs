@@ -14,6 +14,7 @@ use burstlane::transport::Transport;
 use burstlane_sim::{EndConfig, LateConfig, RunError};
 
 use super::app::{App, Place, Report};
+use super::fitness::unfit;
 use super::laws::{Broken, Law};
 use super::link::FaultyLink;
 use super::spells::Spells;
@@ -59,11 +60,14 @@ pub struct Run {
 /// Runs `scenario` over the subject's transport.
 ///
 /// # Panics
-/// If the scenario's link makes no sense, or the transport panics.
+/// If the scenario's link makes no sense, the scenario is [unfit](super::unfit) for the transport, or the transport panics.
 pub fn run<T: Transport>(subject: &Subject<T>, scenario: &Scenario, watch: Watch) -> Run
 where
     T::Io: Face,
 {
+    if let Some(why) = unfit(subject, scenario) {
+        panic!("this scenario does not suit {}: {why}", subject.name);
+    }
     let strangers = Strangers::of(subject, scenario);
     let stage = Stage::new(subject, scenario, watch, strangers);
     stage.play();

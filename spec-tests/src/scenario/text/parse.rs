@@ -198,15 +198,19 @@ fn reader(words: &mut Words<'_>) -> Result<Reader> {
     if words.skip("from") {
         return Ok(Reader::Late { from_ms: millis(words)? });
     }
-    let bytes = words.number("'at once', 'from TIME', or BYTES 'every' TIME")?;
+    let bytes = bounded(words, "'at once', 'from TIME', or BYTES 'every' TIME", 1..=u32::MAX)?;
     words.keyword("every")?;
-    Ok(Reader::Slow { bytes, every_ms: millis(words)? })
+    let word = words.peek();
+    match millis(words)? {
+        0 => Err(words.unexpected(word, "a time above zero")),
+        every_ms => Ok(Reader::Slow { bytes, every_ms }),
+    }
 }
 
 fn op(words: &mut Words<'_>) -> Result<Op> {
     let word = words.next();
     Ok(match word.map_or("", |word| word.text) {
-        "send" => Op::Send { bytes: words.number("a number of bytes")? },
+        "send" => Op::Send { bytes: bounded(words, "a number of bytes, 1 to 67108864", 1..=SEND_BYTES_MAX)? },
         "pause" => Op::Pause { ms: millis(words)? },
         "finish" => Op::Finish,
         "close" => Op::Close,
@@ -253,7 +257,11 @@ fn at_once(words: &mut Words<'_>) -> Result<Fault> {
         "flood" => true,
         _ => return Err(words.unexpected(word, "forged, flood or rebind")),
     };
-    let count = words.number(if is_flood { "how many packets" } else { "the number of a packet" })?;
+    let count = if is_flood {
+        bounded(words, "how many packets, 1 to 100000", 1..=FLOOD_PACKETS_MAX)?
+    } else {
+        words.number("the number of a packet")?
+    };
     words.keyword("to")?;
     let to = side(words)?;
     Ok(if is_flood { Fault::Flood { to, at_ms, packets: count } } else { Fault::Forged { to, at_ms, number: count } })
@@ -264,7 +272,7 @@ fn mishap(words: &mut Words<'_>) -> Result<Mishap> {
     Ok(match word.map_or("", |word| word.text) {
         "drop" => Mishap::Drop,
         "duplicate" => {
-            let copies = words.number("how many copies")?;
+            let copies = bounded(words, "how many copies, 1 to 3", 1..=3_u8)?;
             words.keyword("apart")?;
             Mishap::Duplicate { copies, apart_ms: millis(words)? }
         }
@@ -317,20 +325,36 @@ fn to_side(word: &str) -> Option<Side> {
 
 fn to_span(word: &str) -> Option<Span> {
     let (from, to) = word.split_once("..")?;
-    let (from, to) = (whole_millis(duration(from)?)?, whole_millis(duration(to)?)?);
-    Some(Span { from_ms: from.try_into().ok()?, ms: to.checked_sub(from)?.try_into().ok()? })
+    let (from_ms, to_ms) = (whole_millis(duration(from)?)?, whole_millis(duration(to)?)?);
+    Some(Span { from_ms, ms: to_ms.checked_sub(from_ms)? })
 }
 
 fn millis(words: &mut Words<'_>) -> Result<u32> {
     let word = words.peek();
     let time = words.value(DURATION, duration)?;
-    let ms = whole_millis(time).and_then(|ms| ms.try_into().ok());
-    ms.ok_or_else(|| words.unexpected(word, "whole milliseconds, less than 49 days"))
+    whole_millis(time).ok_or_else(|| words.unexpected(word, "whole milliseconds, at most a day"))
 }
 
-fn whole_millis(time: Duration) -> Option<u64> {
-    time.subsec_nanos().is_multiple_of(1_000_000).then(|| u64::try_from(time.as_millis()).ok())?
+/// A whole number within bounds.
+fn bounded<T: std::str::FromStr + PartialOrd>(
+    words: &mut Words<'_>,
+    expected: &str,
+    bounds: std::ops::RangeInclusive<T>,
+) -> Result<T> {
+    words.value(expected, |text| text.parse().ok().filter(|number| bounds.contains(number)))
 }
+
+fn whole_millis(time: Duration) -> Option<u32> {
+    let ms = u32::try_from(time.as_millis()).ok().filter(|ms| *ms <= DAY_MS)?;
+    time.subsec_nanos().is_multiple_of(1_000_000).then_some(ms)
+}
+
+/// Nothing takes longer: a run ends some days after.
+const DAY_MS: u32 = 24 * 3600 * 1000;
+/// Most of one operation.
+const SEND_BYTES_MAX: u32 = 64 << 20;
+/// Each stands in memory before the run.
+const FLOOD_PACKETS_MAX: u32 = 100_000;
 
 const HEAD: [&str; 6] = ["transport", "planted", "seed", "family", "device", "link"];
 /// Most repetitions behind one `x`.

@@ -72,10 +72,15 @@ fn any_discipline() -> impl Strategy<Value = Discipline> {
     ]
 }
 
+/// Up to a day.
+fn any_ms() -> impl Strategy<Value = u32> {
+    0_u32..=86_400_000
+}
+
 fn any_flow() -> impl Strategy<Value = FlowPlan> {
     let op = prop_oneof![
-        any::<u32>().prop_map(|bytes| Op::Send { bytes }),
-        any::<u32>().prop_map(|ms| Op::Pause { ms }),
+        (1_u32..=64 << 20).prop_map(|bytes| Op::Send { bytes }),
+        any_ms().prop_map(|ms| Op::Pause { ms }),
         Just(Op::Send { bytes: 1000 }),
         Just(Op::Finish),
         Just(Op::Close),
@@ -83,19 +88,19 @@ fn any_flow() -> impl Strategy<Value = FlowPlan> {
     ];
     let reader = prop_oneof![
         Just(Reader::Eager),
-        any::<(u32, u32)>().prop_map(|(bytes, every_ms)| Reader::Slow { bytes, every_ms }),
-        any::<u32>().prop_map(|from_ms| Reader::Late { from_ms }),
+        (1_u32.., 1_u32..=86_400_000).prop_map(|(bytes, every_ms)| Reader::Slow { bytes, every_ms }),
+        any_ms().prop_map(|from_ms| Reader::Late { from_ms }),
     ];
     let side = (vec(op, 0..6), reader).prop_map(|(ops, reader)| SidePlan { ops, reader });
-    (any::<u32>(), [side.clone(), side]).prop_map(|(opens_ms, sides)| FlowPlan { opens_ms, sides })
+    (any_ms(), [side.clone(), side]).prop_map(|(opens_ms, sides)| FlowPlan { opens_ms, sides })
 }
 
 fn any_fault() -> impl Strategy<Value = Fault> {
     let side = || prop_oneof![Just(Side::Left), Just(Side::Right)];
     let mishap = prop_oneof![
         Just(Mishap::Drop),
-        any::<(u8, u32)>().prop_map(|(copies, apart_ms)| Mishap::Duplicate { copies, apart_ms }),
-        any::<u32>().prop_map(|by_ms| Mishap::Delay { by_ms }),
+        (1_u8..=3, any_ms()).prop_map(|(copies, apart_ms)| Mishap::Duplicate { copies, apart_ms }),
+        any_ms().prop_map(|by_ms| Mishap::Delay { by_ms }),
         any::<u32>().prop_map(|bit| Mishap::Corrupt { bit }),
         any::<u32>().prop_map(|bytes| Mishap::Truncate { bytes }),
         any::<(u32, u8)>().prop_map(|(at, value)| Mishap::Tamper { at, value }),
@@ -108,11 +113,11 @@ fn any_fault() -> impl Strategy<Value = Fault> {
     ];
     prop_oneof![
         (side(), any::<u32>(), mishap).prop_map(|(from, number, mishap)| Fault::Packet { from, number, mishap }),
-        (any::<(u32, u32)>(), trouble)
+        ((0_u32..=43_200_000, 0_u32..=43_200_000), trouble)
             .prop_map(|((from_ms, ms), trouble)| Fault::Spell { span: Span { from_ms, ms }, trouble }),
-        (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, number))| Fault::Forged { to, at_ms, number }),
-        (side(), any::<(u32, u32)>()).prop_map(|(to, (at_ms, packets))| Fault::Flood { to, at_ms, packets }),
-        any::<u32>().prop_map(|at_ms| Fault::Rebind { at_ms }),
+        (side(), (any_ms(), any::<u32>())).prop_map(|(to, (at_ms, number))| Fault::Forged { to, at_ms, number }),
+        (side(), (any_ms(), 1_u32..=100_000)).prop_map(|(to, (at_ms, packets))| Fault::Flood { to, at_ms, packets }),
+        any_ms().prop_map(|at_ms| Fault::Rebind { at_ms }),
         (side(), any::<i32>()).prop_map(|(side, parts_per_million)| Fault::Clock { side, parts_per_million }),
     ]
 }

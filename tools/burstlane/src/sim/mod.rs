@@ -6,6 +6,7 @@ mod plan;
 mod report;
 
 use std::fs;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -94,10 +95,16 @@ fn write(scenario: &Scenario, outcome: &Outcome, folder: &Path) -> Result<Paths,
 
 fn read(file: &Path) -> Result<Scenario, Problem> {
     let cannot = |error| Problem::new(format!("cannot read {}", file.display())).cause(error);
-    if fs::metadata(file).map_err(cannot)?.len() > FILE_BYTES_MAX {
-        return Err(Problem::new(format!("{} is too large for a scenario", file.display())));
+    let mut bytes = Vec::new();
+    // A device's length says nothing: no more is read than a scenario may have.
+    fs::File::open(file).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Problem::new(format!("{} is too large for a scenario", file.display()))
+            .cause(format!("expected a text of at most {} MiB", FILE_BYTES_MAX >> 20))
+            .status(STATUS_USAGE));
     }
-    let text = String::from_utf8_lossy(&fs::read(file).map_err(cannot)?).into_owned();
+    let text = String::from_utf8_lossy(&bytes)
+        .replace(|c: char| c.is_control() && c != '\n' && c != '\t' && c != '\r', "\u{fffd}");
     text.parse().map_err(|error: burstlane_spec::scenario::text::ScenarioError| {
         let line: String = text.lines().nth(error.line - 1).unwrap_or_default().trim().chars().take(LINE_MAX).collect();
         let mut problem = Problem::new(format!("{} is no scenario", file.display())).cause(&error).status(STATUS_USAGE);
