@@ -82,7 +82,7 @@ pub const ANSWER_BYTES_MAX: usize = 128;
 /// Answers owed at a time, by one transport on one lane.
 pub const ANSWERS_MAX: usize = 1024;
 /// Answers that wait for a next hop at once, and for how long: three questions take so long (RFC 4861 10).
-const WAITING_MAX: usize = 32;
+const WAITING_MAX: usize = 8;
 const WAITING_TIME_MAX: Duration = Duration::from_secs(3);
 const NO_WAY: DropReason = DropReason("answers: no way back to a stranger");
 const TOO_MANY: DropReason = DropReason("answers: too many owed to strangers");

@@ -202,7 +202,7 @@ pub(crate) const TX_INFO: TxInfo = TxInfo {
 
 /// Answers that wait to leave.
 /// Answers that wait for a next hop at once, and for how long: three questions take so long (RFC 4861 10).
-const WAITING_MAX: usize = 32;
+const WAITING_MAX: usize = 8;
 const WAITING_TIME_MAX: Duration = Duration::from_secs(3);
 const ANSWERS_MAX: usize = 4096;
 const RESET_INTERVAL: burstlane::time::Duration = burstlane::time::Duration::from_secs(1);
