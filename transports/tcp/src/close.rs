@@ -134,7 +134,7 @@ impl Tcp {
         if conn.state() == State::TimeWait {
             return;
         }
-        if !io.rx.is_empty() || !conn.reassembly.is_empty() || planted!(self.config, ResetsOnClose) {
+        if !io.rx.is_empty() || conn.has(Flag::Gap) || planted!(self.config, ResetsOnClose) {
             io.rx.clear(cx.mem);
             return self.abort(cx, conn, io);
         }

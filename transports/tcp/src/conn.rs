@@ -12,7 +12,7 @@
 
 use burstlane::socket::StreamIo;
 use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::{Reassembly, RttEstimator, SentLedger, SeqNum};
+use burstlane::toolkit::{RttEstimator, SentLedger, SeqNum};
 use burstlane::transport::Context;
 
 use crate::Tcp;
@@ -43,11 +43,9 @@ pub struct Conn {
     pub(crate) ts_recent: u32,
     /// Last.ACK.sent (RFC 7323 4.3); what was received since is not acknowledged.
     pub(crate) last_ack_sent: SeqNum,
-    /// What waits behind a gap.
-    pub(crate) reassembly: Reassembly,
     /// Where its cold part is.
     pub(crate) cold: u32,
-    flags: u16,
+    flags: u32,
     /// Payload bytes of a full segment to the peer: the sender MSS of RFC 9293 3.7.1, less our options.
     pub(crate) smss: u16,
     /// Payload bytes of the largest segment from the peer: what "every second full segment" counts in.
@@ -58,8 +56,6 @@ pub struct Conn {
     pub(crate) timer: Timer,
     /// Snd.Wind.Shift in the lower half, Rcv.Wind.Shift in the upper.
     scales: u8,
-    /// Duplicate acknowledgements owed to a peer without SACK.
-    pub(crate) duplicates_owed: u8,
 }
 
 /// What a connection waits for, besides company for an acknowledgement. One at a time.
@@ -81,7 +77,7 @@ pub(crate) enum Timer {
 
 /// One bit of a connection's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
+#[repr(u32)]
 pub(crate) enum Flag {
     /// An acknowledgement is to leave in this turn.
     AckNow = 1,
@@ -115,6 +111,10 @@ pub(crate) enum Flag {
     ProbeSent = 1 << 14,
     /// Something came twice, and the peer is not told yet.
     DuplicateOwed = 1 << 15,
+    /// Something waits behind a gap.
+    Gap = 1 << 16,
+    /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
+    DuplicatesOwed = 1 << 17,
 }
 
 /// The parts of a control block that are known at its start.
@@ -143,7 +143,6 @@ impl Conn {
             cwnd: new.cwnd,
             ts_recent: 0,
             last_ack_sent: SeqNum(0),
-            reassembly: Reassembly::new(),
             cold: new.cold,
             flags: 0,
             smss: new.smss,
@@ -152,7 +151,6 @@ impl Conn {
             timer: Timer::None,
             snd_wnd_max: 0,
             scales: new.rcv_scale << 4,
-            duplicates_owed: 0,
         }
     }
 
@@ -165,17 +163,17 @@ impl Conn {
 
     #[inline]
     pub(crate) fn has(&self, flag: Flag) -> bool {
-        self.flags & flag as u16 != 0
+        self.flags & flag as u32 != 0
     }
 
     #[inline]
     pub(crate) fn set(&mut self, flag: Flag) {
-        self.flags |= flag as u16;
+        self.flags |= flag as u32;
     }
 
     #[inline]
     pub(crate) fn unset(&mut self, flag: Flag) {
-        self.flags &= !(flag as u16);
+        self.flags &= !(flag as u32);
     }
 
     /// The one place where the state changes.

@@ -252,7 +252,7 @@ fn is_predicted(conn: &Conn, header: &Header) -> bool {
         && header.control == Control::None
         && header.options == Options::None
         && header.seq == SeqNum::of_offset(conn.rcv_nxt)
-        && conn.reassembly.is_empty()
+        && !conn.has(Flag::Gap)
         && !conn.has(Flag::FinEarly)
         && timestamps_fit
         && ack >= una

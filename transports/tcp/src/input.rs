@@ -309,7 +309,7 @@ impl Tcp {
         let end = (seq + u64::from(header.payload_bytes)).min(conn.rcv_adv);
         let again = planted!(self.config, DeliversTwice) && seq < end && end == conn.rcv_nxt;
         let start = if again { seq } else { seq.max(conn.rcv_nxt) };
-        if seq < conn.rcv_nxt || !conn.reassembly.is_empty() {
+        if seq < conn.rcv_nxt || conn.has(Flag::Gap) {
             self.find_duplicate(cx, conn, seq..end);
         }
         if start >= end {
@@ -334,7 +334,7 @@ impl Tcp {
         self.tell_received(cx, conn, start..end);
         conn.rcv_nxt += bytes;
         totals.received_bytes += bytes;
-        if !conn.reassembly.is_empty() {
+        if conn.has(Flag::Gap) {
             // A filled gap, or part of it, is acknowledged at once (RFC 5681 4.2).
             totals.received_bytes += self.drain_reassembly(cx, conn, io);
             conn.ack_now(cx);
@@ -363,7 +363,7 @@ impl Tcp {
         }
         conn.unset(Flag::FinEarly);
         // Nothing stands behind a FIN, whatever came early for there.
-        conn.reassembly.clear(cx.mem);
+        self.clear_reassembly(cx.mem, conn);
         conn.rcv_nxt += u64::from(!planted!(self.config, FinTakesNoNumber));
         conn.rcv_adv = conn.rcv_adv.max(conn.rcv_nxt);
         conn.ack_now(cx);

@@ -22,6 +22,7 @@ mod congestion;
 mod conn;
 mod cookie;
 mod established;
+mod gap;
 mod handshake;
 mod info;
 mod input;
@@ -234,7 +235,7 @@ impl Transport for Tcp {
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
         if !planted!(self.config, LeaksWhatIsBehindGap) {
-            conn.reassembly.clear(mem);
+            self.clear_reassembly(mem, conn);
         }
         self.cold.remove_at(conn.cold);
     }

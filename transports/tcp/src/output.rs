@@ -189,10 +189,9 @@ impl Tcp {
         }
         loop {
             out.segment(path, &TX_INFO, header.as_slice(), &[])?;
-            if conn.duplicates_owed <= 1 {
+            if !self.owes_another_duplicate(conn) {
                 break;
             }
-            conn.duplicates_owed -= 1;
         }
         conn.unset(Flag::DuplicateOwed);
         self.acknowledged_all(conn);
@@ -400,7 +399,7 @@ impl Tcp {
         flags: u8,
     ) -> HeaderBytes {
         let window = self.advertise(conn, io);
-        let is_ahead = planted!(self.config, AcksBeyondArrival) && !conn.reassembly.is_empty();
+        let is_ahead = planted!(self.config, AcksBeyondArrival) && conn.has(Flag::Gap);
         let ack = conn.rcv_nxt + if is_ahead { u64::from(conn.rcv_mss) } else { 0 };
         let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), wire::ACK | flags, window);
         if conn.has(Flag::Timestamps) {
@@ -415,7 +414,7 @@ impl Tcp {
     fn acknowledged_all(&self, conn: &mut Conn) {
         conn.unset(Flag::AckNow);
         conn.unset(Flag::AckLater);
-        conn.duplicates_owed = 0;
+        conn.unset(Flag::DuplicatesOwed);
         if !planted!(self.config, DelayedAckTimerRunsOn) {
             conn.delayed_ack_at = Instant::NEVER;
         }
