@@ -193,7 +193,6 @@ fn a_repetition_keeps_the_clock_going() {
 
 /// 5.5: after 24 days of silence the clock may have come half around, and says nothing.
 #[test]
-#[ignore = "fails: TS.Recent does not grow old, so a peer whose clock came half around is never heard again"]
 fn after_24_days_an_old_timestamp_is_believed() {
     let mut s = Script::new(stamped(), Ends::new(7));
     let (stream, _listener, clock) = open(&mut s);

@@ -231,6 +231,7 @@ mod tests {
             window: 500,
             control: Control::None,
             push: false,
+            urgent: 0,
         }
     }
 

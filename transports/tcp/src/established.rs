@@ -66,13 +66,16 @@ impl Tcp {
             }
         }
         if totals.heard {
+            if conn.has(Flag::KeepAlive) {
+                self.note_heard(cx.now, conn);
+            }
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
             cx.emit(Ready::READABLE);
             self.schedule_ack(cx, conn);
         }
-        conn.set_deadline(cx);
+        self.set_deadline(cx, conn);
     }
 
     /// An in-order segment: `is_predicted` holds.
@@ -89,7 +92,7 @@ impl Tcp {
         if let Some(timestamps) = header.timestamps
             && header.seq.at_or_before(conn.last_ack_sent)
         {
-            conn.ts_recent = timestamps.value;
+            conn.take_timestamp(cx.now, timestamps.value);
         }
         if let Some(ack) = header.ack {
             let upto = ack.near(conn.snd_una());
@@ -197,8 +200,11 @@ impl Tcp {
         if conn.ledger.is_empty() {
             conn.unset(Flag::SmallSent);
         }
+        if conn.has(Flag::Chosen) {
+            self.limit_unsent(cx, conn, io);
+        }
         let half = io.tx_max as usize / 2;
-        if after == 0 || before > half && after <= half {
+        if after == 0 || before > half && after <= half && io.tx_room() > 0 {
             cx.emit(Ready::WRITABLE);
         }
         cx.observe_flow(|flow| {
@@ -229,6 +235,9 @@ impl Tcp {
             return;
         }
         if conn.unacknowledged() >= 2 * u32::from(conn.rcv_mss) || self.config.delayed_ack_timeout == Duration::ZERO {
+            conn.ack_now(cx);
+        } else if conn.has(Flag::QuickAck) {
+            self.count_quick_ack(conn);
             conn.ack_now(cx);
         } else {
             conn.set(Flag::AckLater);

@@ -9,15 +9,15 @@ use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
 use burstlane::time::Instant;
 use burstlane::toolkit::{FourTuple, SeqNum};
-use burstlane::transport::{Class, Context, TxStatus};
+use burstlane::transport::{Class, Context, FlowError, TxStatus};
 
-use crate::Tcp;
-use crate::answer::{TX_INFO, ip_header_bytes, mss_offer, syn_window};
+use crate::answer::{ip_header_bytes, mss_offer, syn_window};
 use crate::conn::{Conn, Flag, Timer, timestamp};
 use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
 use crate::state::State;
 use crate::window::{BURST_BYTES_MAX, Plan};
 use crate::wire::{self, FIXED_BYTES, HeaderBytes};
+use crate::{Close, Tcp};
 
 impl Tcp {
     /// Builds what the connection owes in `class`.
@@ -57,7 +57,7 @@ impl Tcp {
         if class != Class::Ack {
             self.settle_ack(cx, conn);
         }
-        conn.set_deadline(cx);
+        self.set_deadline(cx, conn);
         self.tell_credit(cx, conn);
         status
     }
@@ -70,15 +70,22 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        if self.is_condemned(conn) {
+            self.end(cx, conn, Close::Reset(FlowError::Aborted));
+            return Ok(());
+        }
         if !conn.has(Flag::ControlOwed) {
             return Ok(());
         }
         match conn.state() {
             State::SynSent | State::SynReceived => self.send_syn(cx, conn, path, out)?,
-            State::Established | State::FinWait1 | State::CloseWait | State::Closing | State::LastAck => {
-                self.send_probe(cx, conn, io, path, out)?;
-            }
-            State::FinWait2 | State::TimeWait | State::Closed => {}
+            State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => self.send_probe(cx, conn, io, path, out)?,
+            State::TimeWait | State::Closed => {}
         }
         conn.unset(Flag::ControlOwed);
         Ok(())
@@ -96,12 +103,12 @@ impl Tcp {
         let key = cx.key();
         let answers = conn.state() == State::SynReceived;
         let mss = mss_offer(&self.config, out.mtu(path).unwrap_or(0), key.local().ip.is_v4());
+        let mss = mss.min(self.settings(conn).mss_max);
         // A SYN-ACK answers only what the peer's SYN offered.
         let may = |ours: bool, agreed: bool| ours && (!answers || agreed);
-        let scaling = conn.rcv_scale() > 0 || conn.snd_scale() > 0 || !answers;
         let options = SynOptions {
             mss: Some(mss),
-            window_scale: may(cold.offers.window_scaling, scaling).then(|| self.config.window_scale()),
+            window_scale: cold.offers.window_scaling.then(|| self.config.window_scale()),
             sack_permitted: may(cold.offers.sack, conn.has(Flag::Sack)),
         };
         let timestamps = may(cold.offers.timestamps, conn.has(Flag::Timestamps));
@@ -113,7 +120,7 @@ impl Tcp {
             header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         let header = header.with_options(&options.to_bytes());
-        out.segment(path, &TX_INFO, header.as_slice(), &[])?;
+        out.segment(path, &self.tx_info(conn), header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -139,6 +146,9 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        if conn.ledger.is_empty() && !conn.has_unsent(io) {
+            return self.send_keep_alive(cx, conn, io, path, out);
+        }
         let offset = if conn.ledger.is_empty() { conn.outstanding_data() } else { 0 };
         let left = io.tx.len().saturating_sub(offset);
         let bytes = left.min(conn.snd_wnd.clamp(1, conn.segment_bytes()) as usize);
@@ -157,6 +167,22 @@ impl Tcp {
         } else {
             conn.ledger.on_retransmitted(start..end, cx.now);
         }
+        Ok(())
+    }
+
+    /// Asks whether the peer is there: an old number, so that it answers, and no text (RFC 9293 3.8.4, SHLD-12).
+    fn send_keep_alive(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let seq = SeqNum::of_offset(conn.snd_nxt() - 1);
+        let header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
+        out.segment(path, &self.tx_info(conn), header.as_slice(), &[])?;
+        self.acknowledged_all(conn);
         Ok(())
     }
 
@@ -188,7 +214,7 @@ impl Tcp {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
         loop {
-            out.segment(path, &TX_INFO, header.as_slice(), &[])?;
+            out.segment(path, &self.tx_info(conn), header.as_slice(), &[])?;
             if !self.owes_another_duplicate(conn) {
                 break;
             }
@@ -217,10 +243,13 @@ impl Tcp {
             let before = conn.snd_nxt();
             while conn.has_unsent(io) {
                 let Some(plan) = self.plan(conn, io) else {
-                    self.consider_persist(cx, conn);
+                    self.consider_persist(cx, conn, io);
                     break;
                 };
                 self.send_new(cx, conn, io, path, out, plan)?;
+            }
+            if conn.snd_nxt() != before {
+                self.after_new_data(cx, conn, io);
             }
             if conn.has(Flag::ProbeOwed) {
                 if conn.snd_nxt() == before {
@@ -234,6 +263,17 @@ impl Tcp {
             self.send_ack(cx, conn, io, path, out)?;
         }
         Ok(())
+    }
+
+    /// New data left: what the application chose may say more.
+    #[inline]
+    fn after_new_data(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
+        if conn.has(Flag::Cork) {
+            self.close_cork(conn);
+        }
+        if conn.has(Flag::Chosen) {
+            self.limit_unsent(cx, conn, io);
+        }
     }
 
     /// What is held for lost goes again, as the congestion window allows; the first of a recovery in any case.
@@ -281,6 +321,7 @@ impl Tcp {
         let offset = if planted!(self.config, RetransmitsFromTheHead) { 0 } else { (range.start - una) as usize };
         let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
         let plan = Plan { offset, bytes, fin: range.end > data_end };
+        let plan = if conn.has(Flag::Urgent) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
         conn.ledger.on_retransmitted(range.start..end, cx.now);
         self.count_retransmission(conn, end - range.start);
@@ -302,6 +343,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         self.control_restart(cx.now, conn);
         let start = conn.snd_nxt();
+        let plan = if conn.has(Flag::Urgent) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, start, plan)?;
         conn.ledger.on_sent(end, cx.now);
         if end == start + plan.bytes as u64 + 1 {
@@ -368,11 +410,12 @@ impl Tcp {
         let is_single = offered <= segment;
         let flags = if is_single { last_flags } else { 0 };
         let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
+        let info = self.tx_info(conn);
         let taken = if is_single {
-            out.segment(path, &TX_INFO, header.as_slice(), slices)?;
+            out.segment(path, &info, header.as_slice(), slices)?;
             offered
         } else {
-            out.segments(path, &TX_INFO, header.as_slice(), slices, segment, |header, at| {
+            out.segments(path, &info, header.as_slice(), slices, segment, |header, at| {
                 let flags = if at.last { last_flags } else { 0 };
                 wire::patch(header, seq + at.offset as u32, flags);
             })?
@@ -406,6 +449,9 @@ impl Tcp {
             let value = timestamp(now, self.shared.ts_offset);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
+        if conn.has(Flag::Urgent) {
+            self.mark_urgent(conn, &mut header, seq);
+        }
         header
     }
 
@@ -434,7 +480,10 @@ impl Tcp {
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
-    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
+        if conn.has(Flag::Cork) && self.is_held_by_cork(cx.now, conn, io) {
+            return;
+        }
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }

@@ -48,21 +48,34 @@ impl Tcp {
             return Some(Plan { offset, bytes, fin: true });
         }
         // The last piece, if small, waits while another small one is unacknowledged.
-        let held = self.config.nagle && !fin && conn.has(Flag::SmallSent) && !conn.ledger.is_empty();
+        let held = !fin && self.holds_small(conn);
         let bytes = if held { bytes - bytes % segment } else { bytes };
         (bytes > 0).then_some(Plan { offset, bytes, fin: false })
+    }
+
+    /// Whether less than a segment waits, by Nagle's algorithm or the application's wish. What is urgent does not.
+    #[inline]
+    fn holds_small(&self, conn: &Conn) -> bool {
+        if conn.has(Flag::Urgent) {
+            return false;
+        }
+        if conn.has(Flag::Cork) {
+            return self.is_corked(conn);
+        }
+        !conn.has(Flag::NoDelay) && conn.has(Flag::SmallSent) && !conn.ledger.is_empty()
     }
 
     /// The window to advertise: what the buffer takes beyond RCV.NXT, in steps worth the peer's while (RFC 9293
     /// 3.8.6.2.2), its right edge never moving left.
     #[inline]
     pub(crate) fn advertise(&self, conn: &mut Conn, io: &StreamIo) -> u16 {
-        if planted!(self.config, WindowMovesLeft) && 2 * io.rx.len() > self.config.receive_buffer_bytes as usize {
+        let room_max = self.receive_buffer_bytes(conn);
+        if planted!(self.config, WindowMovesLeft) && 2 * io.rx.len() > room_max as usize {
             conn.rcv_adv = conn.rcv_nxt;
             return 0;
         }
         let edge = self.window_edge(conn, io);
-        let step = u64::from(conn.rcv_mss).min(u64::from(self.config.receive_buffer_bytes / 2));
+        let step = u64::from(conn.rcv_mss).min(u64::from(room_max / 2));
         let step = if planted!(self.config, AnnouncesEveryByte) { 1 } else { step };
         let edge = if edge >= conn.rcv_adv + step { edge } else { conn.rcv_adv };
         let window = edge.saturating_sub(conn.rcv_nxt);
@@ -78,7 +91,7 @@ impl Tcp {
     /// The right edge that the receive buffer has room for, as far as the header's field can say it.
     #[inline]
     pub(crate) fn window_edge(&self, conn: &Conn, io: &StreamIo) -> u64 {
-        let room = (self.config.receive_buffer_bytes as usize).saturating_sub(io.rx.len());
+        let room = (self.receive_buffer_bytes(conn) as usize).saturating_sub(io.rx.len());
         conn.rcv_nxt + (room as u64).min(u64::from(u16::MAX) << conn.rcv_scale())
     }
 }
