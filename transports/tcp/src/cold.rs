@@ -6,6 +6,8 @@ use burstlane::congestion::Controller;
 use burstlane::time::Instant;
 use burstlane::toolkit::Reassembly;
 
+use crate::ecn::Counters;
+
 /// See the module.
 pub(crate) struct Cold {
     /// Offset of our SYN: the first byte of the stream is the next.
@@ -16,6 +18,8 @@ pub(crate) struct Cold {
     pub(crate) reassembly: Reassembly,
     /// Duplicate acknowledgements owed to a peer without SACK, if `Flag::DuplicatesOwed`.
     pub(crate) duplicates_owed: u8,
+    /// Marks, if ECN is agreed on.
+    pub(crate) ecn: Counters,
     /// Where the stream of the peer ends, if its FIN came early.
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
@@ -65,6 +69,7 @@ impl Cold {
             irs: 0,
             reassembly: Reassembly::new(),
             duplicates_owed: 0,
+            ecn: Counters::default(),
             fin_at: 0,
             controller: None,
             peer_mss,
