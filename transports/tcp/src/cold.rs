@@ -10,6 +10,8 @@ use burstlane::transport::FlowError;
 use crate::settings::Settings;
 use crate::slow_timers::{Silence, SlowTimers};
 
+use crate::ecn::Counters;
+
 /// See the module.
 pub(crate) struct Cold {
     /// Offset of our SYN: the first byte of the stream is the next.
@@ -20,6 +22,8 @@ pub(crate) struct Cold {
     pub(crate) reassembly: Reassembly,
     /// Duplicate acknowledgements owed to a peer without SACK, if `Flag::DuplicatesOwed`.
     pub(crate) duplicates_owed: u8,
+    /// Marks, if ECN is agreed on.
+    pub(crate) ecn: Counters,
     /// Where the stream of the peer ends, if its FIN came early.
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
@@ -46,15 +50,15 @@ pub(crate) struct Cold {
     pub(crate) idle_since: Instant,
     /// What the application chose, if it did.
     pub(crate) settings: Option<Box<Settings>>,
-    /// If `Flag::SlowTimer`.
+    /// If `Wish::SlowTimer`.
     pub(crate) slow_timers: SlowTimers,
-    /// If `Flag::KeepAlive`.
+    /// If `Wish::KeepAlive`.
     pub(crate) silence: Silence,
     /// What the cork held may go.
     pub(crate) cork_open: bool,
-    /// Acknowledgements that wait for nothing, if `Flag::QuickAck`.
+    /// Acknowledgements that wait for nothing, if `Wish::QuickAck`.
     pub(crate) quick_acks: u32,
-    /// SND.UP, the end of urgent data, if `Flag::Urgent`.
+    /// SND.UP, the end of urgent data, if `Wish::Urgent`.
     pub(crate) snd_up: u64,
     /// RCV.UP.
     pub(crate) rcv_up: u64,
@@ -92,6 +96,7 @@ impl Cold {
             irs: 0,
             reassembly: Reassembly::new(),
             duplicates_owed: 0,
+            ecn: Counters::default(),
             fin_at: 0,
             controller: None,
             peer_mss,

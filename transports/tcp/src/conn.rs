@@ -58,6 +58,7 @@ pub struct Conn {
     scales: u8,
     /// When TS.Recent was last taken, in [`ts_epoch`]s.
     ts_taken: u8,
+    wishes: u8,
 }
 
 /// What a connection waits for, besides company for an acknowledgement. One at a time.
@@ -117,20 +118,37 @@ pub(crate) enum Flag {
     Gap = 1 << 16,
     /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
     DuplicatesOwed = 1 << 17,
+    /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).
+    HandshakeAce = 1 << 21,
+    /// The window was reduced for the peer's ECE, which is to know (RFC 3168 6.1.2).
+    CwrOwed = 1 << 22,
+    /// New data may be marked on its way instead of being dropped.
+    Ect = 1 << 23,
+    /// Marks are told as in RFC 3168.
+    EcnClassic = 1 << 24,
+    /// Marks are told as in RFC 9768.
+    EcnAccurate = 1 << 25,
+    // Above: the ACE of the peer's last segment, and of our next (`peer_ace`, `ace`).
+}
+
+/// One bit of what an application asked of a connection, or of what follows from that. Most have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Wish {
     /// Small segments wait for nothing: Nagle's algorithm is off (RFC 9293 3.7.4, MUST-17).
-    NoDelay = 1 << 22,
+    NoDelay = 1,
     /// Only full segments leave, for a while.
-    Cork = 1 << 23,
+    Cork = 1 << 1,
     /// The next acknowledgements wait for nothing: as many as the cold part says.
-    QuickAck = 1 << 24,
+    QuickAck = 1 << 2,
     /// One of the slow timers in the cold part is set.
-    SlowTimer = 1 << 25,
+    SlowTimer = 1 << 3,
     /// Urgent data waits to be acknowledged (RFC 9293 3.8.5).
-    Urgent = 1 << 26,
-    /// The application chose buffers, marks or a low-water mark of its own: they are in the cold part.
-    Chosen = 1 << 27,
+    Urgent = 1 << 4,
+    /// Buffers, marks or a low-water mark of its own: they are in the cold part.
+    Chosen = 1 << 5,
     /// Whether the peer is still there is asked when it is silent for long (RFC 9293 3.8.4).
-    KeepAlive = 1 << 28,
+    KeepAlive = 1 << 6,
 }
 
 /// The parts of a control block that are known at its start.
@@ -159,6 +177,7 @@ impl Conn {
             cwnd: new.cwnd,
             ts_recent: 0,
             ts_taken: 0,
+            wishes: 0,
             last_ack_sent: SeqNum(0),
             cold: new.cold,
             flags: 0,
@@ -191,6 +210,36 @@ impl Conn {
     #[inline]
     pub(crate) fn unset(&mut self, flag: Flag) {
         self.flags &= !(flag as u32);
+    }
+
+    /// AE, CWR and ECE of what we send (RFC 9768 3.2.2); zero without ECN.
+    #[inline]
+    pub(crate) fn ace(&self) -> u8 {
+        (self.flags >> ACE_SHIFT) as u8
+    }
+
+    pub(crate) fn set_ace(&mut self, ace: u8) {
+        self.flags = self.flags & !(7 << ACE_SHIFT) | u32::from(ace & 7) << ACE_SHIFT;
+    }
+
+    /// AE, CWR and ECE of what the peer sends while it has nothing to say of marks.
+    #[inline]
+    pub(crate) fn peer_ace(&self) -> u8 {
+        (self.flags >> PEER_ACE_SHIFT) as u8 & 7
+    }
+
+    pub(crate) fn set_peer_ace(&mut self, ace: u8) {
+        self.flags = self.flags & !(7 << PEER_ACE_SHIFT) | u32::from(ace & 7) << PEER_ACE_SHIFT;
+    }
+
+    #[inline]
+    pub(crate) fn wishes(&self, wish: Wish) -> bool {
+        self.wishes & wish as u8 != 0
+    }
+
+    #[inline]
+    pub(crate) fn wish(&mut self, wish: Wish, on: bool) {
+        self.wishes = if on { self.wishes | wish as u8 } else { self.wishes & !(wish as u8) };
     }
 
     /// The one place where the state changes.
@@ -350,6 +399,9 @@ const TIMESTAMP_SHIFT: u32 = 20;
 const TS_EPOCH_SHIFT: u32 = 46;
 /// RFC 7323 5.5: 24 days, less at most half a day.
 const TS_STALE_EPOCHS: u8 = 30;
+/// Where in `flags` they are.
+const PEER_ACE_SHIFT: u32 = 26;
+const ACE_SHIFT: u32 = 29;
 /// A peer's full segment is taken to be at least this large, as long as no larger one came.
 pub(crate) const RCV_MSS_MIN: u16 = 536;
 

@@ -10,7 +10,7 @@ use burstlane::toolkit::{Acked, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
 use crate::Tcp;
-use crate::conn::{Conn, Flag, Timer};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::options::Options;
 use crate::state::State;
 use crate::wire::{Control, Header};
@@ -28,6 +28,10 @@ pub(crate) struct Totals {
     pub(crate) lost_bytes: u64,
     /// The controller is to be told of a loss.
     pub(crate) new_episode: bool,
+    /// Bytes that arrived marked.
+    pub(crate) marked_bytes: u64,
+    /// The controller is to be told of marks.
+    pub(crate) marked_episode: bool,
     /// There is something for loss detection to look at.
     pub(crate) scoreboard_changed: bool,
     pub(crate) rtt: Option<Duration>,
@@ -66,7 +70,7 @@ impl Tcp {
             }
         }
         if totals.heard {
-            if conn.has(Flag::KeepAlive) {
+            if conn.wishes(Wish::KeepAlive) {
                 self.note_heard(cx.now, conn);
             }
             self.after_acks(cx, conn, io, &mut totals);
@@ -107,6 +111,9 @@ impl Tcp {
             return;
         }
         note_segment_size(conn, bytes, frame.meta.packets());
+        if conn.has(Flag::EcnAccurate) {
+            self.note_marks(cx, conn, header, frame.meta.packets());
+        }
         if io.rx.push(cx.mem, frame).is_err() {
             // Not kept, so not acknowledged: the peer sends it again.
             cx.count(NO_MEMORY);
@@ -200,7 +207,7 @@ impl Tcp {
         if conn.ledger.is_empty() {
             conn.unset(Flag::SmallSent);
         }
-        if conn.has(Flag::Chosen) {
+        if conn.wishes(Wish::Chosen) {
             self.limit_unsent(cx, conn, io);
         }
         let half = io.tx_max as usize / 2;
@@ -236,7 +243,7 @@ impl Tcp {
         }
         if conn.unacknowledged() >= 2 * u32::from(conn.rcv_mss) || self.config.delayed_ack_timeout == Duration::ZERO {
             conn.ack_now(cx);
-        } else if conn.has(Flag::QuickAck) {
+        } else if conn.wishes(Wish::QuickAck) {
             self.count_quick_ack(conn);
             conn.ack_now(cx);
         } else {
@@ -263,6 +270,7 @@ fn is_predicted(conn: &Conn, header: &Header) -> bool {
         && header.seq == SeqNum::of_offset(conn.rcv_nxt)
         && !conn.has(Flag::Gap)
         && !conn.has(Flag::FinEarly)
+        && header.marks.are_as_before(conn.peer_ace())
         && timestamps_fit
         && ack >= una
         && ack <= conn.snd_nxt()

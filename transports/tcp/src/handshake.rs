@@ -12,7 +12,7 @@ use burstlane::transport::{
 use crate::answer::{AnswerKind, mss_offer, syn_window};
 use crate::cold::{Cold, Offers};
 use crate::config::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN};
-use crate::conn::{Conn, Flag, NewConn, ticks, timestamp};
+use crate::conn::{Conn, Flag, NewConn, Wish, ticks, timestamp};
 use crate::options::{Options, SynOptions, TIMESTAMPS_BYTES, Timestamps};
 use crate::remnant::{HalfOpen, InTimeWait, Remnant, TimeWait};
 use crate::state::State;
@@ -88,6 +88,7 @@ impl Tcp {
             until: cx.now + self.config.rto.initial_rto,
             window: header.window,
             retries: 0,
+            ecn: self.config.ecn.agree(header.marks),
         };
         // In the place of a TIME-WAIT there is room.
         if reopened_iss.is_none() && (check_room(listener).is_err() || !cx.has_remnant_room()) {
@@ -179,6 +180,11 @@ impl Tcp {
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
+            if half.ecn.on_syn_again(header.marks).is_err() {
+                self.answers.push(cx.now, key, AnswerKind::Reset { seq: half.iss + 1, ack: None, ts_recent: None });
+                cx.want_lane_tx();
+                return Verdict::Gone;
+            }
             half.note_timestamp(header);
             if planted!(self.config, RepeatedSynGetsAnotherIsn) {
                 half.iss = self.shared.isn(cx.now, &key);
@@ -254,6 +260,7 @@ impl Tcp {
         conn.ledger.clear((half.iss + 1).near(half.iss.first_offset()));
         let offers = SynOptions { mss: Some(peer_mss), ..half.offers };
         self.take_offers(cx.now, &mut conn, &offers, half.ts_recent, half.irs, half.window);
+        self.start_ecn(&mut conn, half.ecn, half.retries);
         self.start_congestion(&mut conn, half.retries > 0);
         // What the SYN-ACK advertised.
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
@@ -345,9 +352,15 @@ impl Tcp {
             if let Some(rtt) = acked.rtt_sample.or(echoed) {
                 conn.rtt.on_sample(cx.now, rtt);
             }
+            self.ecn_answered(conn, header.marks);
             self.enter_established(cx, conn, io);
             conn.ack_now(cx);
+            if conn.has(Flag::HandshakeAce) {
+                // Data, if there is some, goes behind it (RFC 9768 3.2.2.1).
+                cx.want_tx(Class::Ack);
+            }
         } else {
+            self.ecn_crossed(conn, header.marks);
             conn.transition(cx, State::SynReceived);
             conn.set(Flag::ControlOwed);
             cx.want_tx(Class::Control);
@@ -364,10 +377,10 @@ impl Tcp {
         }
         conn.unset(Flag::TimedOut);
         io.open = true;
-        if self.config.keep_alive.is_some() && !conn.has(Flag::KeepAlive) {
+        if self.config.keep_alive.is_some() && !conn.wishes(Wish::KeepAlive) {
             self.start_keep_alive(cx.now, conn);
         }
-        if conn.has(Flag::Chosen) {
+        if conn.wishes(Wish::Chosen) {
             self.limit_unsent(cx, conn, io);
         }
         cx.emit(Ready::OPEN | Ready::WRITABLE);

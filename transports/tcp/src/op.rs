@@ -6,7 +6,7 @@ use burstlane::time::{Duration, Instant};
 use burstlane::transport::{Class, Context};
 
 use crate::Tcp;
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Flag, Wish};
 use crate::options::TIMESTAMPS_BYTES;
 use crate::settings::KeepAlive;
 use crate::state::State;
@@ -50,11 +50,11 @@ impl Tcp {
     pub(crate) fn operate(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, op: Op) {
         match op {
             Op::NoDelay(on) => {
-                put(conn, Flag::NoDelay, on);
+                conn.wish(Wish::NoDelay, on);
                 cx.want_tx(Class::Data);
             }
             Op::Cork(on) => {
-                put(conn, Flag::Cork, on);
+                conn.wish(Wish::Cork, on);
                 self.close_cork(conn);
                 cx.want_tx(Class::Data);
             }
@@ -67,22 +67,22 @@ impl Tcp {
             Op::SendBuffer(bytes) => {
                 self.choose(conn, |settings| settings.send_buffer_bytes = bytes);
                 io.tx_max = self.settings(conn).send_buffer_bytes;
-                conn.set(Flag::Chosen);
+                conn.wish(Wish::Chosen, true);
                 self.limit_unsent(cx, conn, io);
                 cx.emit(Ready::WRITABLE);
             }
             Op::ReceiveBuffer(bytes) => {
                 self.choose(conn, |settings| settings.receive_buffer_bytes = bytes);
-                conn.set(Flag::Chosen);
+                conn.wish(Wish::Chosen, true);
                 self.consumed(cx, conn, io);
             }
             Op::Dscp(dscp) => {
                 self.choose(conn, |settings| settings.dscp = dscp);
-                conn.set(Flag::Chosen);
+                conn.wish(Wish::Chosen, true);
             }
             Op::Unsent(bytes) => {
                 self.choose(conn, |settings| settings.unsent_bytes_max = bytes);
-                conn.set(Flag::Chosen);
+                conn.wish(Wish::Chosen, true);
                 self.limit_unsent(cx, conn, io);
             }
             Op::Urgent => self.send_urgent(cx, conn, io),
@@ -92,15 +92,15 @@ impl Tcp {
     /// A connection begins: what the configuration says is in its flags.
     #[inline(always)]
     pub(crate) fn start_settings(&self, conn: &mut Conn) {
-        put(conn, Flag::NoDelay, !self.config.nagle);
-        put(conn, Flag::Chosen, self.usual.dscp != 0 || self.usual.unsent_bytes_max != u32::MAX);
+        conn.wish(Wish::NoDelay, !self.config.nagle);
+        conn.wish(Wish::Chosen, self.usual.dscp != 0 || self.usual.unsent_bytes_max != u32::MAX);
     }
 
     fn set_quick_ack(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, count: u32) {
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.quick_acks = count;
         }
-        put(conn, Flag::QuickAck, count > 0);
+        conn.wish(Wish::QuickAck, count > 0);
         if count > 0 && conn.has(Flag::AckLater) {
             conn.ack_now(cx);
         }
@@ -113,13 +113,13 @@ impl Tcp {
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
         cold.quick_acks = cold.quick_acks.saturating_sub(1);
         if cold.quick_acks == 0 {
-            conn.unset(Flag::QuickAck);
+            conn.wish(Wish::QuickAck, false);
         }
     }
 
     fn set_keep_alive(&mut self, now: Instant, conn: &mut Conn, keep_alive: Option<KeepAlive>) {
         self.choose(conn, |settings| settings.keep_alive = keep_alive);
-        conn.unset(Flag::KeepAlive);
+        conn.wish(Wish::KeepAlive, false);
         self.set_slow_timers(conn, |timers| timers.keep_alive_at = Instant::NEVER);
         self.start_keep_alive(now, conn);
     }
@@ -160,8 +160,4 @@ impl Tcp {
             cx.emit(Ready::WRITABLE);
         }
     }
-}
-
-fn put(conn: &mut Conn, flag: Flag, on: bool) {
-    if on { conn.set(flag) } else { conn.unset(flag) }
 }

@@ -11,8 +11,9 @@ use burstlane::time::Instant;
 use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{Class, Context, FlowError, TxStatus};
 
-use crate::answer::{ip_header_bytes, mss_offer, syn_window};
-use crate::conn::{Conn, Flag, Timer, timestamp};
+use crate::answer::{TX_INFO, TX_INFO_ECT, ip_header_bytes, mss_offer, syn_window};
+use crate::conn::{Conn, Flag, Timer, Wish, timestamp};
+use crate::ecn::CWR;
 use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
 use crate::state::State;
 use crate::window::{BURST_BYTES_MAX, Plan};
@@ -112,7 +113,12 @@ impl Tcp {
             sack_permitted: may(cold.offers.sack, conn.has(Flag::Sack)),
         };
         let timestamps = may(cold.offers.timestamps, conn.has(Flag::Timestamps));
-        let (iss, flags) = (cold.iss, if answers { wire::SYN | wire::ACK } else { wire::SYN });
+        let (iss, retries) = (cold.iss, cold.timeouts);
+        let flags = if answers {
+            wire::SYN | wire::ACK | wire::ace(self.crossed_syn_ack_ace(conn))
+        } else {
+            wire::SYN | wire::ace(self.config.ecn.syn_ace(retries))
+        };
         let rcv_nxt = SeqNum::of_offset(conn.rcv_nxt);
         let mut header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
         if timestamps {
@@ -120,7 +126,7 @@ impl Tcp {
             header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         let header = header.with_options(&options.to_bytes());
-        out.segment(path, &self.tx_info(conn), header.as_slice(), &[])?;
+        out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -181,7 +187,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let seq = SeqNum::of_offset(conn.snd_nxt() - 1);
         let header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
-        out.segment(path, &self.tx_info(conn), header.as_slice(), &[])?;
+        out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
         self.acknowledged_all(conn);
         Ok(())
     }
@@ -213,18 +219,31 @@ impl Tcp {
         if self.has_sack(conn) {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
+        if conn.has(Flag::EcnAccurate) {
+            header = self.tell_marks(conn, header);
+        }
         loop {
-            out.segment(path, &self.tx_info(conn), header.as_slice(), &[])?;
+            out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
             if !self.owes_another_duplicate(conn) {
                 break;
             }
         }
         conn.unset(Flag::DuplicateOwed);
+        conn.unset(Flag::HandshakeAce);
         self.acknowledged_all(conn);
         if conn.state() == State::TimeWait {
             self.retire(cx, conn);
         }
         Ok(())
+    }
+
+    /// The rest of what an acknowledgement says of marks beside its ACE field (RFC 9768 3.2.3).
+    #[cold]
+    #[inline(never)]
+    fn tell_marks(&self, conn: &Conn, header: HeaderBytes) -> HeaderBytes {
+        let option = self.ecn_option(conn);
+        let header = if option.len() <= header.room() { header.with_options(&option) } else { header };
+        self.handshake_ace(conn).map_or(header, |ace| header.with_ace(ace))
     }
 
     fn poll_data(
@@ -268,10 +287,10 @@ impl Tcp {
     /// New data left: what the application chose may say more.
     #[inline]
     fn after_new_data(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
-        if conn.has(Flag::Cork) {
+        if conn.wishes(Wish::Cork) {
             self.close_cork(conn);
         }
-        if conn.has(Flag::Chosen) {
+        if conn.wishes(Wish::Chosen) {
             self.limit_unsent(cx, conn, io);
         }
     }
@@ -321,7 +340,7 @@ impl Tcp {
         let offset = if planted!(self.config, RetransmitsFromTheHead) { 0 } else { (range.start - una) as usize };
         let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
         let plan = Plan { offset, bytes, fin: range.end > data_end };
-        let plan = if conn.has(Flag::Urgent) { plan.first_segment(conn) } else { plan };
+        let plan = if conn.wishes(Wish::Urgent) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
         conn.ledger.on_retransmitted(range.start..end, cx.now);
         self.count_retransmission(conn, end - range.start);
@@ -343,9 +362,10 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         self.control_restart(cx.now, conn);
         let start = conn.snd_nxt();
-        let plan = if conn.has(Flag::Urgent) { plan.first_segment(conn) } else { plan };
+        let plan = if conn.wishes(Wish::Urgent) || conn.has(Flag::CwrOwed) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, start, plan)?;
         conn.ledger.on_sent(end, cx.now);
+        conn.unset(Flag::CwrOwed);
         if end == start + plan.bytes as u64 + 1 {
             conn.set(Flag::FinSent);
         }
@@ -406,11 +426,15 @@ impl Tcp {
         }
         let fin = plan.fin && offered == plan.bytes;
         let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
+        // What is sent for the first time may be marked; what is sent again, and what asks after a window, may not (RFC 3168 6.1.5,
+        // 6.1.6).
+        let is_new = start >= conn.snd_nxt() && !conn.has(Flag::ControlOwed);
+        let info = self.tx_info(conn, if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO });
+        let last_flags = last_flags | if is_new && conn.has(Flag::CwrOwed) { wire::ace(CWR) } else { 0 };
         let segment = conn.segment_bytes() as usize;
         let is_single = offered <= segment;
         let flags = if is_single { last_flags } else { 0 };
         let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
-        let info = self.tx_info(conn);
         let taken = if is_single {
             out.segment(path, &info, header.as_slice(), slices)?;
             offered
@@ -439,17 +463,18 @@ impl Tcp {
         conn: &mut Conn,
         io: &StreamIo,
         seq: SeqNum,
-        flags: u8,
+        flags: u16,
     ) -> HeaderBytes {
         let window = self.advertise(conn, io);
         let is_ahead = planted!(self.config, AcksBeyondArrival) && conn.has(Flag::Gap);
         let ack = conn.rcv_nxt + if is_ahead { u64::from(conn.rcv_mss) } else { 0 };
-        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), wire::ACK | flags, window);
+        let flags = wire::ACK | wire::ace(conn.ace()) | flags;
+        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), flags, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
-        if conn.has(Flag::Urgent) {
+        if conn.wishes(Wish::Urgent) {
             self.mark_urgent(conn, &mut header, seq);
         }
         header
@@ -481,7 +506,7 @@ impl Tcp {
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
-        if conn.has(Flag::Cork) && self.is_held_by_cork(cx.now, conn, io) {
+        if conn.wishes(Wish::Cork) && self.is_held_by_cork(cx.now, conn, io) {
             return;
         }
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {

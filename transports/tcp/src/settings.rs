@@ -6,9 +6,8 @@ use burstlane::net::TxInfo;
 use burstlane::time::Duration;
 
 use crate::Tcp;
-use crate::answer::TX_INFO;
 use crate::config::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, Config, MSS_MIN};
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Wish};
 
 /// When a silent peer is asked whether it is still there (RFC 9293 3.8.4), and when it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +99,7 @@ impl Tcp {
     /// Received bytes that a connection holds at most for its application: the largest window.
     #[inline]
     pub(crate) fn receive_buffer_bytes(&self, conn: &Conn) -> u32 {
-        if conn.has(Flag::Chosen) {
+        if conn.wishes(Wish::Chosen) {
             return self.settings(conn).receive_buffer_bytes;
         }
         self.config.receive_buffer_bytes
@@ -108,11 +107,11 @@ impl Tcp {
 
     /// How a connection's packets travel.
     #[inline]
-    pub(crate) fn tx_info(&self, conn: &Conn) -> TxInfo {
-        if conn.has(Flag::Chosen) {
-            return TxInfo { dscp: self.settings(conn).dscp, ..TX_INFO };
+    pub(crate) fn tx_info(&self, conn: &Conn, usual: &TxInfo) -> TxInfo {
+        if conn.wishes(Wish::Chosen) {
+            return TxInfo { dscp: self.settings(conn).dscp, ..*usual };
         }
-        TX_INFO
+        *usual
     }
 }
 

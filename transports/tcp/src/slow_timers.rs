@@ -6,7 +6,7 @@ use burstlane::socket::StreamIo;
 use burstlane::time::{Duration, Instant};
 use burstlane::transport::{Class, Context, FlowError};
 
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Flag, Wish};
 use crate::state::State;
 use crate::{Close, Tcp};
 
@@ -27,7 +27,7 @@ impl SlowTimers {
     }
 }
 
-/// What is known of a peer's silence, if `Flag::KeepAlive`.
+/// What is known of a peer's silence, if `Wish::KeepAlive`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Silence {
     /// The last acceptable segment.
@@ -41,7 +41,7 @@ impl Tcp {
     #[inline]
     pub(crate) fn set_deadline(&self, cx: &mut Context<'_, Self>, conn: &Conn) {
         let at = conn.timer_at.min(conn.delayed_ack_at);
-        cx.set_deadline(if conn.has(Flag::SlowTimer) { at.min(self.slow_timers(conn).next_at()) } else { at });
+        cx.set_deadline(if conn.wishes(Wish::SlowTimer) { at.min(self.slow_timers(conn).next_at()) } else { at });
     }
 
     #[cold]
@@ -55,9 +55,9 @@ impl Tcp {
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
         set(&mut cold.slow_timers);
         if cold.slow_timers.next_at() == Instant::NEVER {
-            conn.unset(Flag::SlowTimer);
+            conn.wish(Wish::SlowTimer, false);
         } else {
-            conn.set(Flag::SlowTimer);
+            conn.wish(Wish::SlowTimer, true);
         }
     }
 
@@ -83,7 +83,7 @@ impl Tcp {
     pub(crate) fn start_keep_alive(&mut self, now: Instant, conn: &mut Conn) {
         let Some(keep_alive) = self.settings(conn).keep_alive else { return };
         self.note_heard(now, conn);
-        conn.set(Flag::KeepAlive);
+        conn.wish(Wish::KeepAlive, true);
         self.set_slow_timers(conn, |timers| timers.keep_alive_at = now + keep_alive.idle);
     }
 

@@ -9,7 +9,7 @@ use burstlane::time::Duration;
 use burstlane::transport::FlowError;
 use thiserror::Error;
 
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Wish};
 use crate::op::Op;
 use crate::settings::KeepAlive;
 use crate::{Tcp, TcpInfo};
@@ -206,9 +206,9 @@ impl Tcp {
         let settings = self.settings(conn);
         let quick_acks = self.cold.get_at(conn.cold).map_or(0, |cold| cold.quick_acks);
         TcpSettings {
-            no_delay: conn.has(Flag::NoDelay),
-            cork: conn.has(Flag::Cork),
-            quick_acks: if conn.has(Flag::QuickAck) { quick_acks } else { 0 },
+            no_delay: conn.wishes(Wish::NoDelay),
+            cork: conn.wishes(Wish::Cork),
+            quick_acks: if conn.wishes(Wish::QuickAck) { quick_acks } else { 0 },
             keep_alive: settings.keep_alive,
             user_timeout: settings.user_timeout,
             linger: settings.linger,

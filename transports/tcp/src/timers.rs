@@ -7,7 +7,7 @@ use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::Instant;
 use burstlane::transport::{Class, Context, FlowError};
 
-use crate::conn::{Conn, Flag, Timer};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::established::Totals;
 use crate::state::State;
 use crate::{Close, Tcp};
@@ -23,7 +23,7 @@ impl Tcp {
                 conn.ack_now(cx);
             }
         }
-        if conn.has(Flag::SlowTimer) {
+        if conn.wishes(Wish::SlowTimer) {
             self.slow_timers_fired(cx, conn, io);
             if cx.is_ended() {
                 return;

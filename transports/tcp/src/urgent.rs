@@ -6,9 +6,8 @@ use burstlane::toolkit::SeqNum;
 use burstlane::transport::{Class, Context};
 
 use crate::Tcp;
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Wish};
 use crate::state::State;
-use crate::window::Plan;
 use crate::wire::{Header, HeaderBytes};
 
 impl Tcp {
@@ -17,7 +16,7 @@ impl Tcp {
         let is_open = conn.state().can_send() || matches!(conn.state(), State::SynSent | State::SynReceived);
         let Some(cold) = self.cold.get_at_mut(conn.cold).filter(|_| is_open && !io.tx.is_empty()) else { return };
         cold.snd_up = conn.snd_una().max(cold.iss + 1) + io.tx.len() as u64;
-        conn.set(Flag::Urgent);
+        conn.wish(Wish::Urgent, true);
         cx.want_tx(Class::Data);
     }
 
@@ -28,7 +27,7 @@ impl Tcp {
     pub(crate) fn mark_urgent(&self, conn: &mut Conn, header: &mut HeaderBytes, seq: SeqNum) {
         let end = self.cold.get_at(conn.cold).map_or(0, |cold| cold.snd_up);
         if conn.snd_una() >= end {
-            return conn.unset(Flag::Urgent);
+            return conn.wish(Wish::Urgent, false);
         }
         let ahead = end.saturating_sub(seq.near(conn.snd_una()));
         if ahead > 0 {
@@ -60,14 +59,5 @@ impl Tcp {
     pub fn urgent_bytes(&self, conn: &Conn, io: &StreamIo) -> u64 {
         let taken = conn.rcv_nxt.saturating_sub(io.rx.len() as u64 + u64::from(io.rx_finished));
         self.cold.get_at(conn.cold).map_or(0, |cold| cold.rcv_up.saturating_sub(taken))
-    }
-}
-
-impl Plan {
-    /// One segment of it: each needs a pointer of its own, and devices that cut do not know.
-    #[cold]
-    pub(crate) fn first_segment(self, conn: &Conn) -> Self {
-        let segment = conn.segment_bytes() as usize;
-        if self.bytes <= segment { self } else { Self { bytes: segment, fin: false, ..self } }
     }
 }

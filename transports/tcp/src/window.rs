@@ -4,7 +4,7 @@
 use burstlane::socket::StreamIo;
 
 use crate::Tcp;
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Flag, Wish};
 
 /// A piece of new data that may leave now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,16 @@ pub(crate) struct Plan {
     pub(crate) bytes: usize,
     /// The FIN goes with it.
     pub(crate) fin: bool,
+}
+
+impl Plan {
+    /// Of it what goes in the first segment: one that says CWR (RFC 3168 6.1.2), or points to the end of urgent data, so that no
+    /// device copies that to others.
+    #[cold]
+    pub(crate) fn first_segment(self, conn: &Conn) -> Self {
+        let bytes = self.bytes.min(conn.segment_bytes() as usize);
+        Self { bytes, fin: self.fin && bytes == self.bytes, ..self }
+    }
 }
 
 impl Tcp {
@@ -56,13 +66,13 @@ impl Tcp {
     /// Whether less than a segment waits, by Nagle's algorithm or the application's wish. What is urgent does not.
     #[inline]
     fn holds_small(&self, conn: &Conn) -> bool {
-        if conn.has(Flag::Urgent) {
+        if conn.wishes(Wish::Urgent) {
             return false;
         }
-        if conn.has(Flag::Cork) {
+        if conn.wishes(Wish::Cork) {
             return self.is_corked(conn);
         }
-        !conn.has(Flag::NoDelay) && conn.has(Flag::SmallSent) && !conn.ledger.is_empty()
+        !conn.wishes(Wish::NoDelay) && conn.has(Flag::SmallSent) && !conn.ledger.is_empty()
     }
 
     /// The window to advertise: what the buffer takes beyond RCV.NXT, in steps worth the peer's while (RFC 9293

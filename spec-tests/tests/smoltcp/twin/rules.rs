@@ -2,7 +2,7 @@
 //! shows it. A rule says of one step whether it explains all that differs in it.
 
 use super::difference::{Difference, Said};
-use super::reply::{Reply, SACK};
+use super::reply::{Reply, SACK, TIMESTAMPS};
 use super::script::{
     ACK, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN, LAST_ACK, LISTEN, RST, SYN, SYN_RECEIVED, Say, Script, Seq, Stamp,
     Step, TIME_WAIT, say,
