@@ -238,6 +238,13 @@ impl<T: Transport, P: Packet> Script<T, P> {
         self.settle();
     }
 
+    /// The clock jumps, as that of a machine that slept: the host gets no turn in between.
+    pub fn jump(&mut self, time: Duration) {
+        self.settle();
+        self.network.advance(self.network.now() + time);
+        self.settle();
+    }
+
     /// What the host said and nobody expected yet, with the time since the start of the script.
     pub fn take(&mut self) -> Vec<(Duration, P)> {
         self.settle();
@@ -370,11 +377,20 @@ impl<T: Transport<Io: Face>, P: Packet> Script<T, P> {
     /// # Panics
     /// If it cannot be opened.
     pub fn connect(&mut self) -> Handle<T> {
+        self.connect_with(|_| ())
+    }
+
+    /// The same; the application does something with the flow before anything leaves.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn connect_with(&mut self, first: impl FnOnce(&Handle<T>)) -> Handle<T> {
         self.note("connect");
         let [port, peer_port] = P::ports(&self.ends);
         let local = Endpoint::new(Ip::v4(HOST), port);
         let flow = self.host.open(self.engine, Some(local), Endpoint::new(Ip::v4(PEER), peer_port)).unwrap();
         let handle = <T::Io as Face>::handle(&self.host, self.engine, flow);
+        first(&handle);
         self.settle();
         handle
     }
