@@ -90,7 +90,7 @@ impl Config {
         self.send_buffer_bytes = settings.send_buffer_bytes;
         self.receive_buffer_bytes = settings.receive_buffer_bytes;
         self.unsent_bytes_max = settings.unsent_bytes_max;
-        self.mss_max = settings.mss_max;
+        self.mss_max = self.mss_max.max(MSS_MIN);
         self.dscp = settings.dscp;
         self.keep_alive = settings.keep_alive;
         self.delayed_ack_timeout = self.delayed_ack_timeout.min(DELAYED_ACK_MAX);

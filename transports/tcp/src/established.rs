@@ -182,6 +182,9 @@ impl Tcp {
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
+            if conn.has(Flag::PathNarrow) {
+                self.judge_trial(cx.now, conn, totals);
+            }
             self.control_congestion(cx, conn, totals);
             self.rearm(cx, conn, totals);
         }

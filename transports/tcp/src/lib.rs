@@ -31,6 +31,7 @@ mod op;
 pub mod options;
 mod orphans;
 mod output;
+mod path;
 mod probe;
 mod recovery;
 mod remnant;

@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) send_buffer_bytes: u32,
     pub(crate) receive_buffer_bytes: u32,
     pub(crate) unsent_bytes_max: u32,
+    /// What is sent, not what is taken: the configuration has that.
     pub(crate) mss_max: u16,
     /// Six bits.
     pub(crate) dscp: u8,
@@ -64,7 +65,7 @@ impl Settings {
             send_buffer_bytes: config.send_buffer_bytes,
             receive_buffer_bytes: config.receive_buffer_bytes,
             unsent_bytes_max: config.unsent_bytes_max,
-            mss_max: config.mss_max,
+            mss_max: u16::MAX,
             dscp: config.dscp,
             congestion: None,
         }

@@ -191,7 +191,7 @@ pub struct TcpSettings {
     pub send_buffer_bytes: u32,
     /// Room for what was received, bytes.
     pub receive_buffer_bytes: u32,
-    /// Largest segment as the application has it, bytes.
+    /// Largest segment to be sent, bytes; 65,535 if the application does not care.
     pub mss_max: u16,
     /// The differentiated services code point.
     pub dscp: u8,
