@@ -78,6 +78,7 @@ pub struct Script<T: Transport, P: Packet> {
     wire: SimDriver,
     heard: VecDeque<(Instant, P)>,
     last_frame: Vec<u8>,
+    questions: u32,
     trace: Trace,
 }
 
@@ -115,6 +116,7 @@ impl<T: Transport, P: Packet> Script<T, P> {
             wire,
             heard: VecDeque::new(),
             last_frame: vec![],
+            questions: 0,
             trace,
         };
         // Whoever speaks to a host has asked for its address, so that it knows ours.
@@ -252,6 +254,12 @@ impl<T: Transport, P: Packet> Script<T, P> {
         self.heard.drain(..).map(|(at, packet)| (at.since(started_at), packet)).collect()
     }
 
+    /// Times that the host asked for the peer's hardware address, and got an answer.
+    #[must_use]
+    pub fn questions(&self) -> u32 {
+        self.questions
+    }
+
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -312,7 +320,10 @@ impl<T: Transport, P: Packet> Script<T, P> {
             self.wire.rx_burst(&mut frames, FRAMES_MAX).unwrap();
             for frame in &frames {
                 match arp_reply(frame.bytes(), 2) {
-                    Some(reply) => self.put([reply]),
+                    Some(reply) => {
+                        self.questions += 1;
+                        self.put([reply]);
+                    }
                     None if is_neighbour_traffic(frame.bytes()) => {}
                     None => self.hear(now, frame.bytes()),
                 }

@@ -40,6 +40,28 @@ fn the_application_learns_that_nothing_gets_through() {
     });
 }
 
+/// At R1 the next hop is in doubt, too: it is asked for once more, and only then.
+// cites: MUST-20
+#[test]
+fn the_next_hop_is_doubted_when_nothing_gets_through() {
+    let mut config = plain();
+    config.rto.initial_rto = ms(100);
+    at_both_isns(&config, |s| {
+        let (stream, _listener) = s.accepted(syn().mss(1000));
+        s.write(&stream, b"x");
+        s.expect(data(1, b"x"));
+        let before = s.questions();
+        for _ in 0..2 {
+            s.next_within(seconds(10)).unwrap();
+            assert_eq!(s.questions(), before);
+        }
+        s.next_within(seconds(10)).unwrap();
+        assert_eq!(s.questions(), before + 1);
+        s.after(seconds(10));
+        assert_eq!(s.questions(), before + 1);
+    });
+}
+
 /// The same for a SYN.
 // cites: MUST-22
 #[test]

@@ -100,6 +100,7 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        self.doubt_path(conn, path, out);
         let Some(cold) = self.cold.get_at(conn.cold) else { return Ok(()) };
         let key = cx.key();
         let answers = conn.state() == State::SynReceived;
@@ -256,6 +257,9 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         if conn.state().can_send() {
             self.fit_to_path(cx, conn, path, out);
+            if conn.has(Flag::TimedOut) {
+                self.doubt_path(conn, path, out);
+            }
             if conn.ledger.lost_bytes() > 0 {
                 self.send_lost(cx, conn, io, path, out)?;
             }

@@ -2,6 +2,7 @@
 //! acknowledgements (3.8.6.3), FIN-WAIT-2 without an owner. One deadline for all of them; what fires records what is
 //! owed, `poll_tx` sends it.
 
+use burstlane::net::{PathId, TxBatch};
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::Instant;
@@ -170,6 +171,14 @@ impl Tcp {
     fn note_no_progress(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, timeouts: u8) {
         if timeouts == R1_TIMEOUTS {
             self.tell_soft_error(cx, conn, FlowError::TimedOut);
+        }
+    }
+
+    /// The other half of R1: the network layer is advised that its next hop may be gone.
+    #[cold]
+    pub(crate) fn doubt_path(&self, conn: &Conn, path: PathId, out: &mut TxBatch<'_>) {
+        if self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts == R1_TIMEOUTS) {
+            out.doubt(path);
         }
     }
 
