@@ -233,6 +233,32 @@ fn little_waits_to_be_sent() {
     });
 }
 
+/// As much in a second as the application wants, evenly.
+#[test]
+fn a_bound_on_the_rate() {
+    at_both_isns(&plain(), |s| {
+        let (stream, _listener) = s.accepted(syn().mss(1000));
+        stream.set_pacing_max(Some(100_000));
+        assert_eq!(stream.settings().unwrap().pacing_max, Some(100_000));
+        let started = s.now();
+        s.write(&stream, &[1; 60_000]);
+        let (mut acked, mut longest) = (1, ms(0));
+        while acked < 60_001 {
+            let Some((waited, sent)) = s.next_within(seconds(1)) else { s.fail("it stopped") };
+            assert!(sent.payload_bytes() <= 1000, "{sent}");
+            longest = longest.max(waited);
+            acked = sent.seq.unwrap() + sent.payload_bytes() as i32;
+            s.peer(ack(acked));
+        }
+        let took = s.now().since(started);
+        assert!(took >= ms(580) && took <= ms(700), "60 KB at 100 KB/s took {took:?}");
+        assert!(longest <= ms(15), "{longest:?}");
+        stream.set_pacing_max(None);
+        s.write(&stream, &[1; 8_000]);
+        assert_eq!(s.take().len(), 8);
+    });
+}
+
 /// What is chosen before the connection stands holds from its first packet on.
 #[test]
 fn choices_before_the_handshake() {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::{MtuSearch, Reassembly};
+use burstlane::toolkit::{MtuSearch, Pacer, Reassembly};
 use burstlane::transport::FlowError;
 
 use crate::settings::Settings;
@@ -59,6 +59,8 @@ pub(crate) struct Cold {
     pub(crate) slow_timers: SlowTimers,
     /// If `Wish::KeepAlive`.
     pub(crate) silence: Silence,
+    /// If `Wish::Paced`.
+    pub(crate) pacer: Pacer,
     /// What the cork held may go.
     pub(crate) cork_open: bool,
     /// Acknowledgements that wait for nothing, if `Wish::QuickAck`.
@@ -120,6 +122,7 @@ impl Cold {
             settings: None,
             slow_timers: SlowTimers::NONE,
             silence: Silence { heard_at: now, probes: 0 },
+            pacer: Pacer::new(),
             cork_open: false,
             quick_acks: 0,
             snd_up: 0,

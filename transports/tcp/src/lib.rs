@@ -31,6 +31,7 @@ mod op;
 pub mod options;
 mod orphans;
 mod output;
+mod pacing;
 mod path;
 mod probe;
 mod recovery;

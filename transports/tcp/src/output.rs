@@ -16,7 +16,7 @@ use crate::conn::{Conn, Flag, Timer, Wish, timestamp};
 use crate::ecn::CWR;
 use crate::options::{SynOptions, Timestamps};
 use crate::state::State;
-use crate::window::{BURST_BYTES_MAX, Plan};
+use crate::window::Plan;
 use crate::wire::{self, HeaderBytes};
 use crate::{Close, Tcp};
 
@@ -41,6 +41,7 @@ impl Tcp {
             return TxStatus::Idle;
         }
         let status = match sent {
+            Ok(()) if class == Class::Data && conn.wishes(Wish::Paced) => self.paced_status(cx.now, conn, io),
             Ok(()) => TxStatus::Idle,
             Err(TxStop::Full | TxStop::NoMemory) => TxStatus::More,
             Err(TxStop::Unresolved) => {
@@ -267,7 +268,7 @@ impl Tcp {
                 self.send_trial(cx, conn, io, path, out)?;
             }
             let before = conn.snd_nxt();
-            while conn.has_unsent(io) {
+            while conn.has_unsent(io) && !self.is_paced(cx.now, conn) {
                 let Some(plan) = self.plan(conn, io) else {
                     self.consider_persist(cx, conn, io);
                     break;
@@ -313,12 +314,15 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let segment = u64::from(conn.segment_bytes());
         loop {
+            if self.is_paced(cx.now, conn) {
+                return Ok(());
+            }
             let room = u64::from(conn.cwnd).saturating_sub(conn.ledger.in_flight_bytes());
             let forced = conn.has(Flag::RetransmitNow) || conn.ledger.in_flight_bytes() == 0;
             if room < segment && !forced {
                 return Ok(());
             }
-            let most = (room / segment).clamp(1, BURST_BYTES_MAX as u64 / segment) * segment;
+            let most = (room / segment).clamp(1, (self.burst_bytes(conn) as u64 / segment).max(1)) * segment;
             let Some(range) = conn.ledger.next_lost(most) else { return Ok(()) };
             self.send_again(cx, conn, io, path, out, range)?;
             conn.unset(Flag::RetransmitNow);
@@ -456,6 +460,9 @@ impl Tcp {
         self.acknowledged_all(conn);
         if tells {
             conn.set(Flag::AckNow);
+        }
+        if conn.wishes(Wish::Paced) {
+            self.note_paced(cx.now, conn, taken);
         }
         let fin_left = fin && taken == offered;
         Ok(start + taken as u64 + u64::from(fin_left))

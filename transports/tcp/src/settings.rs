@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) send_buffer_bytes: u32,
     pub(crate) receive_buffer_bytes: u32,
     pub(crate) unsent_bytes_max: u32,
+    pub(crate) pacing_max: Option<u64>,
     /// What is sent, not what is taken: the configuration has that.
     pub(crate) mss_max: u16,
     /// Six bits.
@@ -65,6 +66,7 @@ impl Settings {
             send_buffer_bytes: config.send_buffer_bytes,
             receive_buffer_bytes: config.receive_buffer_bytes,
             unsent_bytes_max: config.unsent_bytes_max,
+            pacing_max: config.pacing_max,
             mss_max: u16::MAX,
             dscp: config.dscp,
             congestion: None,
@@ -76,6 +78,7 @@ impl Settings {
         self.send_buffer_bytes = self.send_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
         self.receive_buffer_bytes = self.receive_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
         self.unsent_bytes_max = self.unsent_bytes_max.max(1);
+        self.pacing_max = self.pacing_max.map(|rate| rate.max(PACING_MIN));
         self.mss_max = self.mss_max.max(MSS_MIN);
         self.dscp = self.dscp.min(DSCP_MAX);
         self
@@ -116,6 +119,8 @@ impl Tcp {
     }
 }
 
+/// Bytes per second.
+const PACING_MIN: u64 = 1000;
 const KEEP_ALIVE_PROBES_MIN: u8 = 2;
 const KEEP_ALIVE_PROBES_MAX: u8 = 127;
 /// RFC 2474 3.

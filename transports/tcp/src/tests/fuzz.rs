@@ -225,7 +225,7 @@ impl Attack {
         let amount = self.dice.pick(&[0, 1, 100, 3000, 65_535, 1 << 20, u32::MAX]);
         let time = on.then(|| Duration::from_millis(u64::from(amount)));
         let pause = Duration::from_millis(u64::from(amount));
-        let op = match self.dice.below(13) {
+        let op = match self.dice.below(14) {
             0 => Op::NoDelay(on),
             1 => Op::Cork(on),
             2 => Op::QuickAck(amount),
@@ -238,6 +238,7 @@ impl Attack {
             9 => Op::Mss(amount as u16),
             10 => Op::Dscp(amount as u8),
             11 => Op::Unsent(amount),
+            12 => Op::Pacing(on.then_some(u64::from(amount))),
             _ => Op::Urgent,
         };
         self.streams[at].stream.operate(AppOp::Own(Box::new(op)));
