@@ -57,6 +57,8 @@ pub struct Core<T: Transport> {
     pub(super) parked: Vec<(NeighbourId, FlowId)>,
     pub(super) settling: Vec<u32>,
     pub(super) events: Vec<FlowId>,
+    /// The application had its turn and left events: it does not take them, or made them itself.
+    pub(super) left_events: bool,
     pub(super) acceptable: Vec<PortId>,
     pub(super) wakers: Wakers,
     pub(super) scratch: Scratch<T>,
@@ -90,6 +92,7 @@ impl<T: Transport> Core<T> {
             parked: Vec::new(),
             settling: Vec::new(),
             events: Vec::new(),
+            left_events: false,
             acceptable: Vec::new(),
             wakers: Wakers::default(),
             scratch: Scratch::default(),
@@ -176,6 +179,11 @@ impl<T: Transport> Core<T> {
         call: impl FnOnce(&mut T, &mut LaneCx<'_, T>) -> R,
     ) -> R {
         call(&mut self.transport, &mut lane.cx(&mut self.local))
+    }
+
+    /// Whether there are events to take.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty() || !self.acceptable.is_empty() || !self.local.notices.is_empty()
     }
 
     /// Tells the application, once per turn and flow.

@@ -59,8 +59,8 @@ pub trait Engine {
     fn unlisten(&mut self, lane: &mut LaneParts, net: &mut Net, port: PortId);
     /// Moves out the wakers to be woken, and those to be dropped, once the lane is not borrowed.
     fn take_woken(&mut self, woken: &mut Vec<Waker>, dropped: &mut Vec<Waker>);
-    /// Whether the application has events to take.
-    fn has_events(&self) -> bool;
+    /// Whether there are events that the application had no turn to take, because they came of sending.
+    fn has_news(&self) -> bool;
     /// Flows, open or not yet let go by the application.
     fn flows(&self) -> usize;
     /// Remnants.

@@ -77,6 +77,7 @@ impl<T: Transport> Engine for Core<T> {
     }
 
     fn settle(&mut self, lane: &mut LaneParts, net: &mut Net) {
+        self.left_events = self.has_events();
         let mut settling = std::mem::take(&mut self.settling);
         for index in settling.drain(..) {
             let Some(Some(slot)) = self.slots.get_mut(index as usize) else { continue };
@@ -140,8 +141,8 @@ impl<T: Transport> Engine for Core<T> {
         self.wakers.take_woken(woken, dropped);
     }
 
-    fn has_events(&self) -> bool {
-        !self.events.is_empty() || !self.acceptable.is_empty() || !self.local.notices.is_empty()
+    fn has_news(&self) -> bool {
+        self.has_events() && !self.left_events
     }
 
     fn flows(&self) -> usize {
