@@ -246,6 +246,9 @@ impl Lane {
                 engine.transmit(parts, net, class);
             }
         }
+        for engine in engines.iter_mut() {
+            engine.relieve(parts);
+        }
         self.tell_neighbours();
         self.left_over = false;
         let sent = (0..self.interfaces.len()).map(|at| self.send_to(at)).sum();

@@ -10,6 +10,7 @@ use super::local::Local;
 use super::ready::ReadyList;
 use super::receive::Scratch;
 use super::remnant::{RemnantSlot, Remnants};
+use super::starved::Starved;
 use super::{FlowId, Head, PortId};
 use crate::net::{Claim, DropReason, NeighbourId, Net, PathId};
 use crate::observe::{Event, FlowRef};
@@ -61,6 +62,7 @@ pub struct Core<T: Transport> {
     pub(super) left_events: bool,
     pub(super) acceptable: Vec<PortId>,
     pub(super) wakers: Wakers,
+    pub(super) starved: Starved,
     pub(super) scratch: Scratch<T>,
 }
 
@@ -95,6 +97,7 @@ impl<T: Transport> Core<T> {
             left_events: false,
             acceptable: Vec::new(),
             wakers: Wakers::default(),
+            starved: Starved::default(),
             scratch: Scratch::default(),
         }
     }
@@ -356,7 +359,9 @@ impl<T: Transport> Core<T> {
     pub(super) fn free_slot(&mut self, lane: &mut LaneParts, index: u32) {
         if let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) {
             slot.io.release(&mut lane.mem);
-            self.wakers.forget(FlowId { index, generation: slot.head.generation });
+            let id = FlowId { index, generation: slot.head.generation };
+            self.wakers.forget(id);
+            self.starved.forget(id);
             let Head { wheel_at, wheel_later, .. } = slot.head;
             self.free.push(Vacant { index, wheel_at, wheel_later });
         }

@@ -121,6 +121,10 @@ impl<T: Transport> Engine for Core<T> {
         self.serve_wakes();
     }
 
+    fn relieve(&mut self, lane: &LaneParts) {
+        self.tell_starved(lane);
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         if self.local.lane_tx || !self.settling.is_empty() || self.ready.iter().any(|list| !list.is_empty()) {
             return Some(Instant::ZERO);
@@ -169,6 +173,7 @@ impl<T: Transport> Engine for Core<T> {
             self.stop_listening(lane, net, port);
         }
         self.events.clear();
+        self.starved.clear();
         self.ready.iter_mut().for_each(|list| list.clear());
         self.parked.clear();
         self.lane_parked.clear();

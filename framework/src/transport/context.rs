@@ -240,8 +240,8 @@ impl<T: Transport> Context<'_, T> {
     ///   is more of it; at the latest when `tx` is empty.
     /// - [`OPEN`](Ready::OPEN): `open` was set.
     ///
-    /// That a flow is over the engine says by itself, and what came before it was accepted. To tell too often costs a look,
-    /// to tell too little is an application that hangs.
+    /// The engine says by itself that a flow is over, what came before it was accepted, and that the lane has memory again. To
+    /// tell too often costs a look, to tell too little is an application that hangs.
     #[inline]
     pub fn emit(&mut self, ready: Ready) {
         self.emit = self.emit | ready;
