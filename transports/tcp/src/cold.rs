@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
+use burstlane::toolkit::Reassembly;
+
+use crate::ecn::Counters;
 
 /// See the module.
 pub(crate) struct Cold {
@@ -11,6 +14,12 @@ pub(crate) struct Cold {
     pub(crate) iss: u64,
     /// Offset of the peer's SYN.
     pub(crate) irs: u64,
+    /// What waits behind a gap, if `Flag::Gap`.
+    pub(crate) reassembly: Reassembly,
+    /// Duplicate acknowledgements owed to a peer without SACK, if `Flag::DuplicatesOwed`.
+    pub(crate) duplicates_owed: u8,
+    /// Marks, if ECN is agreed on.
+    pub(crate) ecn: Counters,
     /// Where the stream of the peer ends, if its FIN came early.
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
@@ -58,6 +67,9 @@ impl Cold {
         Self {
             iss,
             irs: 0,
+            reassembly: Reassembly::new(),
+            duplicates_owed: 0,
+            ecn: Counters::default(),
             fin_at: 0,
             controller: None,
             peer_mss,

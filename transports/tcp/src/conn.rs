@@ -12,7 +12,7 @@
 
 use burstlane::socket::StreamIo;
 use burstlane::time::{Duration, Instant};
-use burstlane::toolkit::{Reassembly, RttEstimator, SentLedger, SeqNum};
+use burstlane::toolkit::{RttEstimator, SentLedger, SeqNum};
 use burstlane::transport::Context;
 
 use crate::Tcp;
@@ -43,11 +43,9 @@ pub struct Conn {
     pub(crate) ts_recent: u32,
     /// Last.ACK.sent (RFC 7323 4.3); what was received since is not acknowledged.
     pub(crate) last_ack_sent: SeqNum,
-    /// What waits behind a gap.
-    pub(crate) reassembly: Reassembly,
     /// Where its cold part is.
     pub(crate) cold: u32,
-    flags: u16,
+    flags: u32,
     /// Payload bytes of a full segment to the peer: the sender MSS of RFC 9293 3.7.1, less our options.
     pub(crate) smss: u16,
     /// Payload bytes of the largest segment from the peer: what "every second full segment" counts in.
@@ -58,8 +56,6 @@ pub struct Conn {
     pub(crate) timer: Timer,
     /// Snd.Wind.Shift in the lower half, Rcv.Wind.Shift in the upper.
     scales: u8,
-    /// Duplicate acknowledgements owed to a peer without SACK.
-    pub(crate) duplicates_owed: u8,
 }
 
 /// What a connection waits for, besides company for an acknowledgement. One at a time.
@@ -81,7 +77,7 @@ pub(crate) enum Timer {
 
 /// One bit of a connection's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
+#[repr(u32)]
 pub(crate) enum Flag {
     /// An acknowledgement is to leave in this turn.
     AckNow = 1,
@@ -115,6 +111,21 @@ pub(crate) enum Flag {
     ProbeSent = 1 << 14,
     /// Something came twice, and the peer is not told yet.
     DuplicateOwed = 1 << 15,
+    /// Something waits behind a gap.
+    Gap = 1 << 16,
+    /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
+    DuplicatesOwed = 1 << 17,
+    /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).
+    HandshakeAce = 1 << 21,
+    /// The window was reduced for the peer's ECE, which is to know (RFC 3168 6.1.2).
+    CwrOwed = 1 << 22,
+    /// New data may be marked on its way instead of being dropped.
+    Ect = 1 << 23,
+    /// Marks are told as in RFC 3168.
+    EcnClassic = 1 << 24,
+    /// Marks are told as in RFC 9768.
+    EcnAccurate = 1 << 25,
+    // Above: the ACE of the peer's last segment, and of our next (`peer_ace`, `ace`).
 }
 
 /// The parts of a control block that are known at its start.
@@ -143,7 +154,6 @@ impl Conn {
             cwnd: new.cwnd,
             ts_recent: 0,
             last_ack_sent: SeqNum(0),
-            reassembly: Reassembly::new(),
             cold: new.cold,
             flags: 0,
             smss: new.smss,
@@ -152,7 +162,6 @@ impl Conn {
             timer: Timer::None,
             snd_wnd_max: 0,
             scales: new.rcv_scale << 4,
-            duplicates_owed: 0,
         }
     }
 
@@ -165,17 +174,37 @@ impl Conn {
 
     #[inline]
     pub(crate) fn has(&self, flag: Flag) -> bool {
-        self.flags & flag as u16 != 0
+        self.flags & flag as u32 != 0
     }
 
     #[inline]
     pub(crate) fn set(&mut self, flag: Flag) {
-        self.flags |= flag as u16;
+        self.flags |= flag as u32;
     }
 
     #[inline]
     pub(crate) fn unset(&mut self, flag: Flag) {
-        self.flags &= !(flag as u16);
+        self.flags &= !(flag as u32);
+    }
+
+    /// AE, CWR and ECE of what we send (RFC 9768 3.2.2); zero without ECN.
+    #[inline]
+    pub(crate) fn ace(&self) -> u8 {
+        (self.flags >> ACE_SHIFT) as u8
+    }
+
+    pub(crate) fn set_ace(&mut self, ace: u8) {
+        self.flags = self.flags & !(7 << ACE_SHIFT) | u32::from(ace & 7) << ACE_SHIFT;
+    }
+
+    /// AE, CWR and ECE of what the peer sends while it has nothing to say of marks.
+    #[inline]
+    pub(crate) fn peer_ace(&self) -> u8 {
+        (self.flags >> PEER_ACE_SHIFT) as u8 & 7
+    }
+
+    pub(crate) fn set_peer_ace(&mut self, ace: u8) {
+        self.flags = self.flags & !(7 << PEER_ACE_SHIFT) | u32::from(ace & 7) << PEER_ACE_SHIFT;
     }
 
     /// The one place where the state changes.
@@ -314,6 +343,9 @@ pub(crate) fn ticks(count: u32) -> Duration {
 }
 
 const TIMESTAMP_SHIFT: u32 = 20;
+/// Where in `flags` they are.
+const PEER_ACE_SHIFT: u32 = 26;
+const ACE_SHIFT: u32 = 29;
 /// A peer's full segment is taken to be at least this large, as long as no larger one came.
 pub(crate) const RCV_MSS_MIN: u16 = 536;
 

@@ -28,6 +28,10 @@ pub(crate) struct Totals {
     pub(crate) lost_bytes: u64,
     /// The controller is to be told of a loss.
     pub(crate) new_episode: bool,
+    /// Bytes that arrived marked.
+    pub(crate) marked_bytes: u64,
+    /// The controller is to be told of marks.
+    pub(crate) marked_episode: bool,
     /// There is something for loss detection to look at.
     pub(crate) scoreboard_changed: bool,
     pub(crate) rtt: Option<Duration>,
@@ -106,6 +110,9 @@ impl Tcp {
             return;
         }
         note_segment_size(conn, bytes, frame.meta.packets());
+        if conn.has(Flag::EcnAccurate) {
+            self.note_marks(cx, conn, header, frame.meta.packets());
+        }
         if io.rx.push(cx.mem, frame).is_err() {
             // Not kept, so not acknowledged: the peer sends it again.
             cx.count(NO_MEMORY);
@@ -255,8 +262,9 @@ fn is_predicted(conn: &Conn, header: &Header) -> bool {
         && header.control == Control::None
         && header.options == Options::None
         && header.seq == SeqNum::of_offset(conn.rcv_nxt)
-        && conn.reassembly.is_empty()
+        && !conn.has(Flag::Gap)
         && !conn.has(Flag::FinEarly)
+        && header.marks.are_as_before(conn.peer_ace())
         && timestamps_fit
         && ack >= una
         && ack <= conn.snd_nxt()

@@ -2,6 +2,7 @@
 
 mod adversary;
 mod cookies;
+mod ecn;
 mod fuzz;
 mod net;
 mod raw;
