@@ -282,8 +282,11 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A storm is not waited out.
+    /// Neither a storm nor a host that spins is waited out.
     fn check_storm(&self, now: Instant) {
+        if self.hosts.world.forced_advances() > 0 {
+            self.witness.borrow_mut().accuse(now, Law::NoSpin, || "a host asks for turns without end".to_owned());
+        }
         let packets = self.witness.borrow().packets.iter().sum::<u64>();
         if packets > STORM_PACKETS && packets > 4 * self.packets_allowed(now.since(Instant::ZERO)) {
             self.witness.borrow_mut().accuse(now, Law::Frugality, || format!("{packets} packets, and no end"));
