@@ -3,41 +3,41 @@
 use burstlane::transport::Transport;
 use proptest::strategy::BoxedStrategy;
 
+use super::draw;
 use super::quiet::guarded;
 use crate::face::Face;
 use crate::judge::{Broken, Law, Watch, run};
-use crate::scenario::strategy::{Focus, scenarios};
 use crate::scenario::{Fault, Mishap, Scenario};
 use crate::subject::{Promises, Subject};
 
 /// A kind of scenario, and what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Campaign {
-    /// See [`Focus::Anything`].
+    /// A little of everything that a network and its devices do, several flows, applications that end early.
     Anything,
-    /// See [`Focus::Loss`].
+    /// One flow with more to say, over a network that loses, doubles, delays.
     Loss,
-    /// See [`Focus::Partitions`].
+    /// Long silences.
     Partitions,
-    /// See [`Focus::SlowReaders`].
+    /// Readers that read late or little.
     SlowReaders,
-    /// See [`Focus::EarlyEnds`].
+    /// Applications that close or abort early.
     EarlyEnds,
-    /// See [`Focus::Silence`].
+    /// The peer is gone for good.
     Silence,
-    /// See [`Focus::Damage`]; and the run is the one in which the damaged packets are lost.
+    /// Bits flipped, packets cut; and the run is the one in which the damaged packets are lost.
     Damage,
-    /// See [`Focus::Strangers`].
+    /// Strangers send forged packets.
     Strangers,
-    /// See [`Focus::Flood`].
+    /// Strangers open flows by the hundred.
     Flood,
-    /// See [`Focus::Tampering`].
+    /// Somebody on the way changes packets so that their checksums are right.
     Tampering,
-    /// See [`Focus::Rebinding`].
+    /// A network address translator forgets, once or twice, while both ends have something to say.
     Rebinding,
-    /// The same scenario twice.
+    /// As [`Anything`](Self::Anything), each scenario twice.
     Repetition,
-    /// Several flows over one bottleneck.
+    /// Two to four flows that begin together and send as much from left to right, over a link that is narrower than they.
     Fairness,
 }
 
@@ -86,21 +86,7 @@ impl Campaign {
 
     /// What it draws for a transport.
     pub fn scenarios(self, name: &'static str, promises: &Promises) -> BoxedStrategy<Scenario> {
-        let focus = match self {
-            Self::Anything | Self::Repetition => Focus::Anything,
-            Self::Loss => Focus::Loss,
-            Self::Partitions => Focus::Partitions,
-            Self::SlowReaders => Focus::SlowReaders,
-            Self::EarlyEnds => Focus::EarlyEnds,
-            Self::Silence => Focus::Silence,
-            Self::Damage => Focus::Damage,
-            Self::Strangers => Focus::Strangers,
-            Self::Flood => Focus::Flood,
-            Self::Tampering => Focus::Tampering,
-            Self::Rebinding => Focus::Rebinding,
-            Self::Fairness => Focus::Bottleneck,
-        };
-        scenarios(name, promises, focus)
+        draw::scenarios(name, promises, self)
     }
 
     /// Judges one scenario.

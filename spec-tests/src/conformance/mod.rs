@@ -7,6 +7,7 @@
 //! gives a module a test for each campaign that the promises call for. `PROPTEST_CASES` says how many scenarios each draws.
 
 mod campaign;
+mod draw;
 mod fairness;
 mod hunt;
 mod quiet;

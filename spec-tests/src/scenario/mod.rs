@@ -6,7 +6,6 @@
 
 mod fault;
 mod plan;
-pub mod strategy;
 pub mod text;
 
 pub use fault::{Fault, Mishap, Side, Span, Trouble};
