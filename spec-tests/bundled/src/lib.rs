@@ -33,7 +33,7 @@ pub fn tcp() -> Subject<Tcp> {
     })
 }
 
-/// RUDP with its defaults; in some of the runs its windows are small, so that they shut (but not where a bottleneck is to be
+/// RUDP with its defaults; in some of the runs its windows and queues are small, so that they shut and fill (but not where a bottleneck is to be
 /// filled).
 #[must_use]
 pub fn rudp() -> Subject<Rudp> {
@@ -46,15 +46,20 @@ pub fn rudp() -> Subject<Rudp> {
         |config, scenario| {
             if scenario.seed.is_multiple_of(3) && scenario.link.queue_frames_max.is_none() {
                 (config.channel.message_bytes_max, config.channel.window_bytes) = (16 * 1024, 17 * 1024);
+                config.channel.stream_bytes_max = 32 * 1024;
             }
         },
     )
 }
 
-/// UDP.
+/// UDP with its defaults; in some of the runs its socket takes two datagrams at a time.
 #[must_use]
 pub fn udp() -> Subject<Udp> {
-    Subject::new(UdpConfig::default(), Promises::datagrams())
+    Subject::<Udp>::new(UdpConfig::default(), Promises::datagrams()).configured_by(|config, scenario| {
+        if scenario.seed.is_multiple_of(3) {
+            config.tx_limits.messages_max = 2;
+        }
+    })
 }
 
 /// The example of a transport: one message at a time.

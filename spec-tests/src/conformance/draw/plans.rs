@@ -21,19 +21,47 @@ fn side(promises: &Promises, campaign: Campaign) -> impl Strategy<Value = SidePl
         Campaign::Strangers => 6,
         _ => 4,
     };
-    let pause = (1_u32..400).prop_map(|ms| Op::Pause { ms });
-    let sends = prop_oneof![6 => send(promises, campaign), 1 => pause];
+    let once = |op| (op, 1);
+    let pause = (1_u32..400).prop_map(move |ms| once(Op::Pause { ms }));
+    let sends = prop_oneof![12 => send(promises, campaign).prop_map(once), 2 => pause, 1 => burst(promises, campaign)];
     let ops = vec(sends, 0..=ops_max);
-    let end = match campaign {
-        Campaign::EarlyEnds if promises.is_reliable => {
-            prop_oneof![Just(None), Just(Some(Op::Close)), Just(Some(Op::Abort)), Just(Some(Op::Finish))].boxed()
-        }
-        _ => Just(None).boxed(),
-    };
-    (ops, end, reader(campaign)).prop_map(|(mut ops, end, reader)| {
-        ops.extend(end);
+    (ops, end(promises, campaign), reader(campaign)).prop_map(|(ops, end, reader)| {
+        let ops = ops.into_iter().flat_map(|(op, count)| std::iter::repeat_n(op, count)).chain(end).collect();
         SidePlan { ops, reader }
     })
+}
+
+/// How an application ends that does not wait for its peer's end.
+fn end(promises: &Promises, campaign: Campaign) -> BoxedStrategy<Option<Op>> {
+    let early = prop_oneof![Just(Op::Close), Just(Op::Abort), Just(Op::Finish)];
+    match campaign {
+        Campaign::EarlyEnds => proptest::option::weighted(0.75, early).boxed(),
+        // Most ends wait, because from those that do not, little is to be learned of progress.
+        Campaign::Anything if promises.is_reliable => proptest::option::weighted(0.2, early).boxed(),
+        _ => Just(None).boxed(),
+    }
+}
+
+/// The same many times, so that sockets and queues have no more room: small messages by the thousand, large ones by the dozen.
+fn burst(promises: &Promises, campaign: Campaign) -> BoxedStrategy<(Op, usize)> {
+    let most = match campaign {
+        Campaign::Loss => BURST_BYTES_MAX,
+        // One that reads little takes its time.
+        Campaign::SlowReaders => BURST_BYTES_MAX / 8,
+        _ => 0,
+    };
+    // Nobody promises that datagrams wait, and a few at a time are all that some queues take.
+    if most == 0 || !promises.is_reliable {
+        return send(promises, campaign).prop_map(|op| (op, 1)).boxed();
+    }
+    let bytes = 1..=promises.piece_bytes_max.min(16_000);
+    let bytes = prop_oneof![1 => 1_u32..=100, 1 => bytes];
+    let share = prop_oneof![1 => 0_u32..=50, 1 => 0_u32..=1000];
+    let burst = (bytes, share).prop_map(move |(bytes, share)| {
+        let count = 1 + BURST_MESSAGES_MAX.min(most / bytes) * share / 1000;
+        (Op::Send { bytes }, count as usize)
+    });
+    burst.boxed()
 }
 
 fn send(promises: &Promises, campaign: Campaign) -> impl Strategy<Value = Op> + use<> {
@@ -59,3 +87,8 @@ fn reader(campaign: Campaign) -> BoxedStrategy<Reader> {
         _ => Just(Reader::Eager).boxed(),
     }
 }
+
+/// More than a socket's queue holds (256 KiB), in messages of any size ...
+const BURST_BYTES_MAX: u32 = 400_000;
+/// ... or more messages (1,024).
+const BURST_MESSAGES_MAX: u32 = 1_500;
