@@ -2,6 +2,7 @@
 //! Tests and the command share them.
 #![forbid(unsafe_code)]
 
+pub mod goodput;
 pub mod names;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;

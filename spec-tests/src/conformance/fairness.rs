@@ -1,5 +1,6 @@
 //! Sharing: flows that begin together and send as much over one bottleneck are to end together, and to keep it busy.
 
+use crate::goodput::jain;
 use crate::judge::{Broken, Law, Run};
 use crate::scenario::{Scenario, Side};
 
@@ -15,7 +16,7 @@ pub(super) fn suits(scenario: &Scenario) -> bool {
     is_long && are_alike && is_calm && scenario.link.queue_frames_max.is_some()
 }
 
-/// Judges the ends of a run over a bottleneck. Jain's index (RFC 5166 2.3.1) of the flows' goodputs, and how much of the
+/// Judges the ends of a run over a bottleneck. Jain's index of the flows' goodputs, and how much of the
 /// link they used.
 pub(super) fn judge(scenario: &Scenario, run: &Run) -> Result<(), Broken> {
     let goodputs: Vec<f64> = scenario
@@ -27,8 +28,7 @@ pub(super) fn judge(scenario: &Scenario, run: &Run) -> Result<(), Broken> {
             flow.side(Side::Left).bytes() as f64 / seconds.max(1e-9)
         })
         .collect();
-    let (sum, squares) = goodputs.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
-    let index = sum * sum / (goodputs.len() as f64 * squares);
+    let index = jain(&goodputs);
     if index < FAIR {
         let message = format!("Jain's index is {index:.2}, below {FAIR}: {goodputs:.0?} bytes/s");
         return Err(Broken { law: Law::Fairness, message });
