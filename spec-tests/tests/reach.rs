@@ -4,7 +4,7 @@
 
 use burstlane::transport::Transport;
 use burstlane_spec::conformance::Campaign;
-use burstlane_spec::judge::{Watch, run};
+use burstlane_spec::judge::{Law, Watch, run, unfit};
 use burstlane_spec::scenario::{Fault, Reader, Trouble};
 use burstlane_spec::{Face, Scenario, Subject};
 use burstlane_spec_bundled as bundled;
@@ -58,4 +58,30 @@ fn flows_end_early_among_partitions_slow_readers_and_devices_that_stall() {
     assert!(troubled(|trouble| matches!(trouble, Trouble::Partition(_))) > 3);
     assert!(troubled(|trouble| matches!(trouble, Trouble::Stall(_) | Trouble::Starve(_))) > 3);
     assert!(with(&|scenario| !eager(scenario)) > 3);
+}
+
+/// A promise that nobody could keep is found broken there, too.
+#[test]
+fn hosts_of_several_lanes_are_judged() {
+    let scenarios = drawn(&bundled::tcp(), Campaign::Lanes);
+    assert!(scenarios.iter().filter(|scenario| scenario.flows.len() > usize::from(scenario.lanes)).count() > 3);
+    let mut wrong = bundled::tcp();
+    wrong.promises.buffer_bytes_max = 10;
+    let broken = scenarios.iter().find_map(|scenario| Campaign::Lanes.judge(&wrong, scenario).err());
+    assert_eq!(broken.unwrap().law, Law::BoundedMemory);
+}
+
+/// What cannot be asked of several lanes is said, and not run.
+#[test]
+fn what_does_not_suit_several_lanes_is_unfit() {
+    let scenario = |text: &str| -> Scenario {
+        let text = format!("burstlane scenario 1\ntransport tcp\nseed 1\nlanes 2\n{text}");
+        text.parse().unwrap()
+    };
+    let fits = |text: &str| unfit(&bundled::tcp(), &scenario(text)).is_none();
+    assert!(fits("flow opens 0ms\n left send 9\nfaults\n left packet 1 drop\n 1s..2s partition"));
+    for text in ["device late", "flow opens 0ms\n left abort", "faults\n 1s rebind", "faults\n 1s..2s stall left"] {
+        assert!(!fits(text), "{text}");
+    }
+    assert!(unfit(&bundled::udp(), &scenario("")).is_some());
 }

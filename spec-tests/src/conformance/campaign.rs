@@ -8,7 +8,7 @@ use super::{draw, fairness};
 use crate::face::Face;
 use crate::judge::{Broken, Law, Watch, run};
 use crate::scenario::{Fault, Mishap, Scenario};
-use crate::subject::{Promises, Subject};
+use crate::subject::{Opening, Promises, Subject};
 
 /// A kind of scenario, and what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub enum Campaign {
     Tampering,
     /// A network address translator forgets, once or twice, while both ends have something to say.
     Rebinding,
+    /// Hosts of several lanes, and several flows, over a network that strikes packets and falls silent. Devices steer rightly:
+    /// what becomes of a flow whose packets come to another lane can be judged only once lanes pass packets on.
+    Lanes,
     /// As [`Anything`](Self::Anything), each scenario twice.
     Repetition,
     /// Two to four flows that begin together and send as much from left to right, over a link that is narrower than they.
@@ -43,7 +46,7 @@ pub enum Campaign {
 
 impl Campaign {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Anything,
         Self::Loss,
         Self::Partitions,
@@ -55,6 +58,7 @@ impl Campaign {
         Self::Flood,
         Self::Tampering,
         Self::Rebinding,
+        Self::Lanes,
         Self::Repetition,
         Self::Fairness,
     ];
@@ -67,6 +71,7 @@ impl Campaign {
             Self::Partitions | Self::SlowReaders | Self::EarlyEnds | Self::Silence | Self::Flood => {
                 promises.is_reliable
             }
+            Self::Lanes => promises.is_reliable && promises.opening == Opening::Listen,
             Self::Damage => promises.notices_damage,
             Self::Strangers => promises.resists_strangers,
             Self::Rebinding => promises.survives_rebinding,

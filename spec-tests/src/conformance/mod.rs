@@ -33,6 +33,7 @@ macro_rules! conformance {
             withstands_floods = Flood,
             withstands_tampering = Tampering,
             survives_rebinding = Rebinding,
+            keeps_lanes_apart = Lanes,
             repeats_itself_exactly = Repetition,
             shares_fairly = Fairness,
         }

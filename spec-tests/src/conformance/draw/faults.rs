@@ -19,6 +19,7 @@ pub(super) fn faults(promises: &Promises, campaign: Campaign) -> BoxedStrategy<V
             let most_ms = (promises.gives_up_within.as_millis() / 8).min(60_000) as u32;
             vec(prop_oneof![3 => partition(most_ms), 1 => packet(any_mishap())], 1..=3).boxed()
         }
+        Campaign::Lanes => vec(prop_oneof![8 => packet(any_mishap()), 1 => partition(3_000)], 0..=10).boxed(),
         Campaign::SlowReaders => vec(prop_oneof![8 => packet(any_mishap()), 1 => partition(1_000)], 0..=6).boxed(),
         Campaign::EarlyEnds => vec(packet(any_mishap()), 0..=6).boxed(),
         Campaign::Silence | Campaign::Fairness => Just(Vec::new()).boxed(),

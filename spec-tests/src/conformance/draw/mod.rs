@@ -24,15 +24,17 @@ pub(super) fn scenarios(transport: &'static str, promises: &Promises, campaign: 
     let promises = promises.clone();
     let reliable = promises.is_reliable;
     let flows_max = match campaign {
+        Campaign::Lanes => 6,
         Campaign::Anything | Campaign::Flood | Campaign::EarlyEnds if reliable => 3,
         _ => 1,
     };
     let flows = vec(plans::flow(&promises, campaign), 1..=flows_max);
     let world = (any::<u64>(), any::<bool>(), device(campaign), link(campaign));
+    let lanes = if campaign == Campaign::Lanes { 2..=4_u16 } else { 1..=1 };
     let faults = faults::faults(&promises, campaign);
-    (world, flows, faults)
-        .prop_map(move |((seed, is_v6, device, link), flows, faults)| {
-            let mut scenario = Scenario { is_v6, device, link, flows, faults, ..Scenario::new(transport, seed) };
+    (world, lanes, flows, faults)
+        .prop_map(move |((seed, is_v6, device, link), lanes, flows, faults)| {
+            let mut scenario = Scenario { is_v6, device, lanes, link, flows, faults, ..Scenario::new(transport, seed) };
             match campaign {
                 Campaign::Silence => make_silent(&mut scenario, &promises),
                 Campaign::Rebinding => outlast_rebinding(&mut scenario, &promises),
