@@ -20,6 +20,7 @@ use super::laws::{Broken, Law};
 use super::link::FaultyLink;
 use super::run::{CLIENT_PORT, Run, Watch};
 use super::spells::Spells;
+use super::wakeups::Wait;
 use super::watch;
 use super::witness::{self, Witness};
 use crate::face::{Channel, Face, Handle};
@@ -80,7 +81,14 @@ impl Stage<'_> {
         let (network, witness) = (self.world.world.network().clone(), Rc::clone(&self.witness));
         let place = app::Place { flow: number, side, network, witness };
         let plans = [flow.side(Side::Left), flow.side(Side::Right)];
-        App::new(place, plans, self.scenario.seed, &self.reports[number], self.promises.is_reliable)
+        App::new(
+            place,
+            plans,
+            self.scenario.seed,
+            &self.reports[number],
+            self.promises.is_reliable,
+            Wait::for_nothing(),
+        )
     }
 
     /// The port of an end. It is named here, because lanes that draw ports draw the same one now and then.

@@ -14,6 +14,7 @@ mod run;
 mod silence;
 mod spells;
 mod strangers;
+mod wakeups;
 mod watch;
 mod witness;
 
