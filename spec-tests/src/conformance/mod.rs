@@ -7,6 +7,7 @@
 //! gives a module a test for each campaign that the promises call for. `PROPTEST_CASES` says how many scenarios each draws.
 
 mod campaign;
+mod draw;
 mod fairness;
 mod hunt;
 mod quiet;
@@ -32,6 +33,7 @@ macro_rules! conformance {
             withstands_floods = Flood,
             withstands_tampering = Tampering,
             survives_rebinding = Rebinding,
+            keeps_lanes_apart = Lanes,
             repeats_itself_exactly = Repetition,
             shares_fairly = Fairness,
         }

@@ -25,6 +25,8 @@ pub struct Report {
     pub has_opened: bool,
     /// Bytes that its socket took.
     pub accepted: u64,
+    /// How often its socket had no room.
+    pub blocked: u64,
     /// Bytes that it received, each the right one.
     pub received: u64,
     /// Datagrams that its socket took, and different ones that it received.
@@ -254,7 +256,10 @@ impl<C: Channel> App<C> {
                     self.place.witness.borrow_mut().silence[side].on_said();
                     self.place.tell(|| format!("sends {taken}"));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.report.borrow_mut().blocked += 1;
+                    return false;
+                }
                 Err(error) => {
                     self.fail(flow_error(&error));
                     return false;

@@ -6,6 +6,7 @@
 
 mod app;
 mod fitness;
+mod lanes;
 mod laws;
 mod link;
 mod rebinding;

@@ -69,6 +69,9 @@ where
     if let Some(why) = unfit(subject, scenario) {
         panic!("this scenario does not suit {}: {why}", subject.name);
     }
+    if scenario.lanes > 1 {
+        return super::lanes::run(subject, scenario, watch);
+    }
     let strangers = Strangers::of(subject, scenario);
     let stage = Stage::new(subject, scenario, watch, strangers);
     stage.play();

@@ -6,7 +6,6 @@
 
 mod fault;
 mod plan;
-pub mod strategy;
 pub mod text;
 
 pub use fault::{Fault, Mishap, Side, Span, Trouble};
@@ -30,6 +29,8 @@ pub struct Scenario {
     pub is_v6: bool,
     /// What both hosts' devices are like.
     pub device: Device,
+    /// Lanes of each host, 1 to 16. Flows are opened by one lane after the other.
+    pub lanes: u16,
     /// The link, the same both ways. Its chances are all zero in what property tests draw.
     pub link: LinkConfig,
     /// What the applications do, flow by flow.
@@ -61,6 +62,7 @@ impl Scenario {
             seed,
             is_v6: false,
             device: Device::Plain,
+            lanes: 1,
             link: LinkConfig { delay, mtu: 1500, ..LinkConfig::default() },
             flows: Vec::new(),
             faults: Vec::new(),

@@ -116,6 +116,7 @@ impl<'a> Draft<'a> {
                     _ => None,
                 })?;
             }
+            "lanes" => scenario.lanes = bounded(words, "how many lanes a host has, 1 to 16", 1..=LANES_MAX)?,
             _ => {
                 self.link_words = line;
                 link::parse(words, &mut scenario.link, &mut self.link_said)?;
@@ -356,7 +357,9 @@ const SEND_BYTES_MAX: u32 = 64 << 20;
 /// Each stands in memory before the run.
 const FLOOD_PACKETS_MAX: u32 = 100_000;
 
-const HEAD: [&str; 6] = ["transport", "planted", "seed", "family", "device", "link"];
+const HEAD: [&str; 7] = ["transport", "planted", "seed", "family", "device", "lanes", "link"];
+/// More than any test needs; each has memory of its own.
+const LANES_MAX: u16 = 16;
 /// Most repetitions behind one `x`.
 pub(super) const REPEAT_MAX: usize = 100_000;
 /// Most operations in a file, repetitions counted: what a reader allocates is bounded, whatever the file says.

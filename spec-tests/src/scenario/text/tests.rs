@@ -11,10 +11,10 @@ use crate::scenario::{Device, Fault, FlowPlan, Mishap, Op, Reader, Scenario, Sid
 fn any_scenario() -> impl Strategy<Value = Scenario> {
     let name = "[a-z][a-z0-9-]{0,12}|\\PC{0,9}|[\"\\\\\n\r #,;]{0,5}";
     let device = prop_oneof![Just(Device::Plain), Just(Device::Offloading), Just(Device::Late)];
-    let head = (name, proptest::option::of(name), any::<u64>(), any::<bool>(), device, any_link());
+    let head = (name, proptest::option::of(name), any::<u64>(), any::<bool>(), device, 1_u16..=16, any_link());
     (head, vec(any_flow(), 0..4), vec(any_fault(), 0..8)).prop_map(|(head, flows, faults)| {
-        let (transport, planted, seed, is_v6, device, link) = head;
-        Scenario { transport, planted, seed, is_v6, device, link, flows, faults }
+        let (transport, planted, seed, is_v6, device, lanes, link) = head;
+        Scenario { transport, planted, seed, is_v6, device, lanes, link, flows, faults }
     })
 }
 
@@ -176,6 +176,7 @@ planted forgets-karn
 seed 42
 family v6
 device offloading
+lanes 4
 link delay 5ms rate 10Mbit queue 50 mtu 1400 loss 1%
 flow opens 0ms
   left  send 1000 x 20, pause 5ms, finish
@@ -212,6 +213,7 @@ fn an_error_says_where_what_and_what_was_expected() {
     for (body, line, column, found, expected) in [
         ("sed 4", 4, 1, "'sed'", "flow or faults"),
         ("seed 2", 4, 1, "'seed'", "once"),
+        ("lanes 0", 4, 7, "'0'", "1 to 16"),
         ("link dely 5ms", 4, 6, "'dely'", "a field of a link: delay, rate"),
         ("link delay 5", 4, 12, "'5'", "a time, for example 20ms"),
         ("link loss 5% loss 4%", 4, 14, "'loss'", "once"),
