@@ -3,7 +3,7 @@
 use burstlane::transport::Transport;
 
 use crate::face::{Channel, Face, Handle};
-use crate::scenario::{Op, Scenario, Side};
+use crate::scenario::{Scenario, Side};
 use crate::subject::Subject;
 
 /// Why this scenario says nothing of this transport, if it does not.
@@ -30,9 +30,8 @@ where
                     "{place}: expected datagrams of at least {NUMBERED_BYTES_MIN} bytes, for their number"
                 ));
             }
-            let end = plan.ops.iter().position(|op| matches!(op, Op::Finish | Op::Close | Op::Abort));
-            if end.is_some_and(|end| plan.ops[end + 1..].iter().any(|op| matches!(op, Op::Send { .. } | Op::Finish))) {
-                return Some(format!("{place}: something is sent behind the end"));
+            if let Some(op) = plan.behind_the_end() {
+                return Some(format!("{place}: '{op}' stands behind the end"));
             }
         }
     }
