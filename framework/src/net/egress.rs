@@ -245,6 +245,12 @@ impl<'a> TxBatch<'a> {
         self.net.paths.get(path).map(|path| path.mtu)
     }
 
+    /// The same, before errors said that a link on the way takes less: what it may come to again (RFC 1191 6.3).
+    #[must_use]
+    pub fn link_mtu(&self, path: PathId) -> Option<u32> {
+        self.net.paths.get(path).map(|path| path.link_mtu)
+    }
+
     /// The time of this batch.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -38,8 +38,8 @@ pub fn tcp() -> Subject<Tcp> {
     )
 }
 
-/// RUDP with its defaults; in some of the runs its windows are small, so that they shut (but not where a bottleneck is to be
-/// filled).
+/// RUDP with its defaults; in some of the runs its windows and queues are small, so that they shut and fill (but not where a
+/// bottleneck is to be filled).
 #[must_use]
 pub fn rudp() -> Subject<Rudp> {
     let mut promises = Promises::reliable();
@@ -53,6 +53,7 @@ pub fn rudp() -> Subject<Rudp> {
         .configured_by(|config, scenario| {
             if scenario.seed.is_multiple_of(3) && scenario.link.queue_frames_max.is_none() {
                 (config.channel.message_bytes_max, config.channel.window_bytes) = (16 * 1024, 17 * 1024);
+                (config.channel.stream_bytes_max, config.channel.tx_messages_max) = (4 * 1024, 2);
             }
         })
 }

@@ -73,7 +73,9 @@ impl Tcp {
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
-            cx.emit(Ready::READABLE);
+            if !planted!(self.config, ForgetsToWakeReaders) {
+                cx.emit(Ready::READABLE);
+            }
             self.schedule_ack(cx, conn);
         }
         conn.set_deadline(cx);
@@ -179,6 +181,9 @@ impl Tcp {
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
+            if conn.has(Flag::PathNarrow) {
+                self.judge_trial(cx.now, conn, totals);
+            }
             self.control_congestion(cx, conn, totals);
             self.rearm(cx, conn, totals);
         }
@@ -205,7 +210,8 @@ impl Tcp {
             conn.unset(Flag::SmallSent);
         }
         let half = io.tx_max as usize / 2;
-        if after == 0 || before > half && after <= half {
+        let has_room = after == 0 || before > half && after <= half;
+        if has_room && !planted!(self.config, ForgetsToWakeWriters) {
             cx.emit(Ready::WRITABLE);
         }
         cx.observe_flow(|flow| {

@@ -29,6 +29,7 @@ mod info;
 mod input;
 pub mod options;
 mod output;
+mod path;
 mod probe;
 mod recovery;
 mod remnant;

@@ -12,13 +12,13 @@ use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{Class, Context, TxStatus};
 
 use crate::Tcp;
-use crate::answer::{TX_INFO, TX_INFO_ECT, ip_header_bytes, mss_offer, syn_window};
+use crate::answer::{TX_INFO, TX_INFO_ECT, mss_offer, syn_window};
 use crate::conn::{Conn, Flag, Timer, timestamp};
 use crate::ecn::CWR;
-use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
+use crate::options::{SynOptions, Timestamps};
 use crate::state::State;
 use crate::window::{BURST_BYTES_MAX, Plan};
-use crate::wire::{self, FIXED_BYTES, HeaderBytes};
+use crate::wire::{self, HeaderBytes};
 
 impl Tcp {
     /// Builds what the connection owes in `class`.
@@ -233,6 +233,9 @@ impl Tcp {
             if conn.ledger.lost_bytes() > 0 {
                 self.send_lost(cx, conn, io, path, out)?;
             }
+            if conn.has(Flag::PathNarrow) {
+                self.send_trial(cx, conn, io, path, out)?;
+            }
             let before = conn.snd_nxt();
             while conn.has_unsent(io) {
                 let Some(plan) = self.plan(conn, io) else {
@@ -310,7 +313,7 @@ impl Tcp {
     }
 
     #[inline]
-    fn send_new(
+    pub(crate) fn send_new(
         &mut self,
         cx: &mut Context<'_, Self>,
         conn: &mut Conn,
@@ -464,22 +467,6 @@ impl Tcp {
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
-        }
-    }
-
-    /// Follows the path's MTU downwards (RFC 1191, RFC 8201).
-    #[inline]
-    fn fit_to_path(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, path: PathId, out: &TxBatch<'_>) {
-        let Some(mtu) = out.mtu(path) else { return };
-        let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES } else { 0 };
-        let headers = ip_header_bytes(cx.key().local().ip.is_v4()) + (FIXED_BYTES + options) as u32;
-        let fits = mtu.saturating_sub(headers).clamp(1, BURST_BYTES_MAX as u32);
-        if fits < u32::from(conn.smss) {
-            conn.smss = fits as u16;
-            self.control_segment_size(cx.now, conn);
-            // What was too large is lost; it goes again in smaller pieces, without being held against the path. Only when
-            // segments do get smaller: an error that says nothing new must not send everything again.
-            conn.ledger.mark_all_lost();
         }
     }
 
