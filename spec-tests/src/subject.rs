@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use burstlane::transport::Transport;
 
-use crate::failure::NamePacket;
+use crate::failure::{NamePacket, Rerun, by_test};
 use crate::oracle::Oracle;
 use crate::scenario::Scenario;
 
@@ -22,6 +22,8 @@ pub struct Subject<T: Transport> {
     pub promises: Promises,
     /// Names its packets for pictures and captures, where their headers do not.
     pub name_packet: Option<NamePacket>,
+    /// What a report says of how to run its scenario again.
+    pub rerun: Rerun,
     /// What else watches each run, made anew for each: rules of this one protocol.
     pub oracle: Option<fn() -> Box<dyn Oracle>>,
 }
@@ -36,7 +38,16 @@ impl<T: Transport> Subject<T> {
     /// A transport of this configuration that promises this, under its own name.
     #[must_use]
     pub fn new(config: T::Config, promises: Promises) -> Self {
-        Self { name: T::NAME, config, configure: None, planted: None, promises, name_packet: None, oracle: None }
+        Self {
+            name: T::NAME,
+            config,
+            configure: None,
+            planted: None,
+            promises,
+            name_packet: None,
+            rerun: by_test,
+            oracle: None,
+        }
     }
 
     /// With a configuration that varies with the scenario, by its seed for example.
@@ -60,6 +71,13 @@ impl<T: Transport> Subject<T> {
     #[must_use]
     pub fn naming_packets(mut self, name_packet: NamePacket) -> Self {
         self.name_packet = Some(name_packet);
+        self
+    }
+
+    /// With another way to run a scenario again than by the tests of its crate.
+    #[must_use]
+    pub fn rerun_by(mut self, rerun: Rerun) -> Self {
+        self.rerun = rerun;
         self
     }
 

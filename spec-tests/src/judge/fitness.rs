@@ -3,7 +3,7 @@
 use burstlane::transport::Transport;
 
 use crate::face::{Channel, Face, Handle};
-use crate::scenario::{Device, Fault, Mishap, Op, Scenario, Side, Trouble};
+use crate::scenario::{Device, Fault, Mishap, Scenario, Side, Trouble};
 use crate::subject::{Opening, Promises, Subject};
 
 /// Why this scenario says nothing of this transport, if it does not.
@@ -35,9 +35,8 @@ where
                     "{place}: expected datagrams of at least {NUMBERED_BYTES_MIN} bytes, for their number"
                 ));
             }
-            let end = plan.ops.iter().position(|op| matches!(op, Op::Finish | Op::Close | Op::Abort));
-            if end.is_some_and(|end| plan.ops[end + 1..].iter().any(|op| matches!(op, Op::Send { .. } | Op::Finish))) {
-                return Some(format!("{place}: something is sent behind the end"));
+            if let Some(op) = plan.behind_the_end() {
+                return Some(format!("{place}: '{op}' stands behind the end"));
             }
         }
     }

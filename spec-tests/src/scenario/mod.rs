@@ -5,6 +5,7 @@
 //! list of faults is a perfect network.
 
 mod fault;
+pub mod file;
 mod plan;
 pub mod text;
 
@@ -15,6 +16,9 @@ use burstlane::time::{Duration, Instant};
 use burstlane_sim::{Discipline, LinkConfig};
 
 use crate::subject::Promises;
+
+/// Most that all applications of a scenario file send together: each byte is sent, carried and checked, in one thread.
+pub const BYTES_MAX: u64 = 256 << 20;
 
 /// One run of a transport between two hosts.
 #[derive(Clone, Debug, PartialEq)]
