@@ -8,6 +8,7 @@ mod app;
 mod fitness;
 mod laws;
 mod link;
+mod outcomes;
 mod rebinding;
 mod run;
 mod silence;
