@@ -23,6 +23,7 @@ use stop_and_wait::StopAndWait;
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
+    promises.ack_delay_max = Duration::from_millis(60);
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
         let before_the_wrap = (scenario.seed >> 1) % 20_000;
         config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
@@ -42,6 +43,8 @@ pub fn rudp() -> Subject<Rudp> {
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
     promises.survives_rebinding = true;
+    promises.ack_delay_max = Duration::from_millis(20);
+    promises.tells_of_unread = false;
     Subject::<Rudp>::new(RudpConfig::default(), promises).naming_packets(names::rudp).configured_by(
         |config, scenario| {
             if scenario.seed.is_multiple_of(3) && scenario.link.queue_frames_max.is_none() {
@@ -66,6 +69,7 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
+    promises.tells_of_unread = false;
     Subject::new(stop_and_wait::Config::default(), promises).naming_packets(names::stop_and_wait)
 }
 

@@ -12,6 +12,7 @@ use burstlane::transport::FlowError;
 use burstlane_sim::Network;
 
 use super::laws::Law;
+use super::promptness;
 use super::witness::Witness;
 use crate::face::Channel;
 use crate::pattern::Pattern;
@@ -281,6 +282,7 @@ impl<C: Channel> App<C> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.report.borrow_mut().is_drained = true;
+                    self.tell_drained();
                     break;
                 }
                 Err(error) => {
@@ -290,6 +292,13 @@ impl<C: Channel> App<C> {
             }
         }
         moved
+    }
+
+    /// Nothing is left to read.
+    fn tell_drained(&self) {
+        let Place { flow, side, network, witness } = &self.place;
+        let received = self.report.borrow().received;
+        promptness::on_drained(&mut witness.borrow_mut(), *side, network.now(), *flow, received);
     }
 
     /// So many bytes came, and stand in the buffer.

@@ -9,6 +9,7 @@ mod fitness;
 mod laws;
 mod link;
 mod outcomes;
+mod promptness;
 mod rebinding;
 mod run;
 mod silence;

@@ -23,10 +23,80 @@ impl Stage<'_> {
             };
             return self.scenario.flows.iter().zip(&self.reports).all(may_wait);
         }
-        let was_heard = self.reports.iter().all(|[_, right]| right.borrow().has_opened);
-        let went_well = self.witness.borrow().strikes + self.witness.borrow().injected == 0;
-        let is_in_order = self.scenario.ends_in_order() || was_heard && went_well;
-        !is_in_order || self.scenario.has_an_enemy_on_the_way()
+        self.scenario.has_an_enemy_on_the_way()
+            || self
+                .scenario
+                .flows
+                .iter()
+                .zip(&self.reports)
+                .all(|(flow, reports)| Side::BOTH.into_iter().all(|side| self.is_excused(flow, reports, side)))
+    }
+
+    /// Whether one end is over, or waits for what its peer said once, if at all: an opening that was given up, a reset that may be lost.
+    fn is_excused(&self, flow: &FlowPlan, reports: &[Rc<RefCell<Report>>; 2], side: Side) -> bool {
+        let [report, peer] = [side, side.other()].map(|side| *reports[side.index()].borrow());
+        let plan = flow.side(side.other());
+        let is_never_met = !report.has_opened || !peer.has_opened;
+        let resets = plan.aborts() || peer.received < report.accepted;
+        let may_be_lost = !self.went_well() || !self.scenario.link_is_reliable();
+        report.is_over() || plan.ends_early() && (is_never_met || resets && may_be_lost)
+    }
+
+    /// Whether nothing at all happened to any packet.
+    fn went_well(&self) -> bool {
+        let witness = self.witness.borrow();
+        witness.strikes + witness.injected == 0
+    }
+
+    /// Whether so little happened to packets that nobody has reason to be impatient.
+    fn is_calm(&self) -> bool {
+        self.scenario.faults.iter().all(|fault| matches!(fault, Fault::Packet { .. }))
+            && self.witness.borrow().strikes <= FEW
+            && self.scenario.link_is_reliable()
+            && !self.scenario.has_an_enemy_on_the_way()
+    }
+
+    /// Nobody has anything to say any more: so nobody goes on asking. (A late duplicate of an opening is asked about: strays excuse.)
+    pub(super) fn judge_silence(&self) {
+        let may_ask = || !self.is_calm() || self.witness.borrow().strays > 0;
+        if !self.promises.is_reliable || !self.is_over() || self.witness.borrow().is_broken() || may_ask() {
+            return;
+        }
+        let within = self.promises.settles_within;
+        let _ = self.hosts.world.run_for(within);
+        let before = self.witness.borrow().packets;
+        let _ = self.hosts.world.run_for(LISTENED);
+        let after = self.witness.borrow().packets;
+        if before != after && !may_ask() {
+            self.witness.borrow_mut().accuse(self.now(), Law::SoonSilent, || {
+                format!(
+                    "{before:?} packets were sent {within:?} after both applications were done, and {after:?} later"
+                )
+            });
+        }
+    }
+
+    /// Who saw the peer's end and ends without an error may believe that the peer read all.
+    pub(super) fn judge_unread(&self) -> Option<Broken> {
+        if !self.promises.tells_of_unread || self.scenario.has_an_enemy_on_the_way() {
+            return None;
+        }
+        let witness = self.witness.borrow();
+        let ends = self.reports.iter().enumerate().flat_map(|(number, reports)| {
+            Side::BOTH
+                .map(|side| (number, side, *reports[side.index()].borrow(), *reports[side.other().index()].borrow()))
+        });
+        let believes = |(number, side, report, peer): &(usize, Side, Report, Report)| {
+            let is_told = witness.failed.iter().any(|(whose, flow, ..)| (whose, flow) == (side, number));
+            let is_well = report.saw_end && report.is_done && report.failed.is_none() && !is_told;
+            is_well && peer.received < report.accepted && peer.failed.is_none()
+        };
+        let (number, side, report, peer) = ends.into_iter().find(believes)?;
+        let message = format!(
+            "flow {number}, {side} ended in order after it had sent {} bytes, of which the peer read {}",
+            report.accepted, peer.received
+        );
+        Some(Broken { law: Law::UnreadIsTold, message })
     }
 
     /// Nobody promises that a datagram arrives; but one that nothing happened to has no reason not to.
@@ -119,11 +189,7 @@ impl Stage<'_> {
     /// Both ends agree on how it ended: where few packets were lost, and all was said and heard, no end of a flow fails when
     /// its application has let go.
     pub(super) fn judge_ends(&self) -> Option<Broken> {
-        let is_calm = self.scenario.faults.iter().all(|fault| matches!(fault, Fault::Packet { .. }))
-            && self.witness.borrow().strikes <= FEW
-            && self.scenario.link_is_reliable();
-        let is_in_order = self.scenario.ends_in_order() && !self.scenario.has_an_enemy_on_the_way();
-        if !self.promises.is_reliable || !is_calm || !is_in_order {
+        if !self.promises.is_reliable || !self.is_calm() || !self.scenario.ends_in_order() {
             return None;
         }
         let witness = self.witness.borrow();
@@ -177,9 +243,11 @@ impl Stage<'_> {
             })
         };
         // Where nothing went wrong nobody has to give up before it ends.
-        let went_well = self.witness.borrow().strikes + self.witness.borrow().injected == 0;
-        let gives_up_within =
-            if went_well && self.scenario.ends_in_order() { Duration::ZERO } else { self.promises.gives_up_within };
+        let gives_up_within = if self.went_well() && self.scenario.ends_in_order() {
+            Duration::ZERO
+        } else {
+            self.promises.gives_up_within
+        };
         let limit = self.promises.lingers_at_most + gives_up_within;
         if world.run_until(limit, is_over).is_err() && !is_over() {
             return found(Law::Cleanliness, format!("flows or remnants are left: {}", self.state()));
@@ -200,3 +268,5 @@ impl Stage<'_> {
 
 /// Strikes that no protocol takes for the end of its peer.
 const FEW: u64 = 3;
+/// How long the hosts are listened to when they should be silent: longer than the pauses of what was repeated until then.
+const LISTENED: Duration = Duration::from_secs(60);

@@ -255,6 +255,7 @@ impl<'a> Stage<'a> {
             self.witness.borrow_mut().accuse(self.now(), law, || format!("{why}: {state}"));
         }
         self.judge_outcomes();
+        self.judge_silence();
     }
 
     fn note_ends(&self, now: Instant) {
@@ -285,7 +286,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let are_done = self.reports.iter().flatten().all(|report| report.borrow().is_over());
         if self.promises.is_reliable {
             return are_done;
@@ -324,7 +325,8 @@ impl<'a> Stage<'a> {
         if broken.is_none() {
             self.witness.borrow_mut().hear_oracle(self.now());
             broken = self.witness.borrow().broken();
-            broken = broken.or_else(|| self.find_remains()).or_else(|| self.judge_ends());
+            broken =
+                broken.or_else(|| self.find_remains()).or_else(|| self.judge_ends()).or_else(|| self.judge_unread());
         }
         let Self { hosts, witness, reports, over_at, took, .. } = self;
         let frames_left = |hosts: Hosts| {

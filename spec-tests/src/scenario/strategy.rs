@@ -211,7 +211,7 @@ fn reader(focus: Focus) -> BoxedStrategy<Reader> {
     let late = (1_u32..5_000).prop_map(|from_ms| Reader::Late { from_ms });
     match focus {
         Focus::SlowReaders => prop_oneof![1 => Just(Reader::Eager), 3 => slow, 3 => late].boxed(),
-        Focus::Anything => prop_oneof![6 => Just(Reader::Eager), 1 => slow, 1 => late].boxed(),
+        Focus::Anything | Focus::EarlyEnds => prop_oneof![6 => Just(Reader::Eager), 1 => slow, 1 => late].boxed(),
         _ => Just(Reader::Eager).boxed(),
     }
 }

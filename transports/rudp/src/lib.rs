@@ -147,7 +147,8 @@ impl Transport for Rudp {
         _: Option<&Listener>,
     ) -> Verdict<Self> {
         let RemnantInput::Packet(Meta { datagram, ends, bytes }, _) = input else { return Verdict::Gone };
-        word.on_packet(cx, &mut self.answers, *ends, *bytes, datagram.is_eliciting())
+        let asks = datagram.is_eliciting() && !planted!(self.config, LastWordIsDeaf);
+        word.on_packet(cx, &mut self.answers, *ends, *bytes, asks)
     }
 
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
