@@ -23,6 +23,7 @@ use stop_and_wait::StopAndWait;
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
+    // 40 ms, and the ticks of a timer.
     promises.ack_delay_max = Duration::from_millis(60);
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
         let before_the_wrap = (scenario.seed >> 1) % 20_000;
@@ -43,6 +44,7 @@ pub fn rudp() -> Subject<Rudp> {
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
     promises.survives_rebinding = true;
+    // 5 ms, and the ticks of a timer.
     promises.ack_delay_max = Duration::from_millis(20);
     promises.tells_of_unread = false;
     Subject::<Rudp>::new(RudpConfig::default(), promises).naming_packets(names::rudp).configured_by(

@@ -97,6 +97,11 @@ impl Place {
         self.witness.borrow_mut().accuse(self.network.now(), law, || format!("flow {flow}, {side}: {}", what()));
     }
 
+    /// Nothing is left to read behind so many bytes.
+    fn tell_drained(&self, received: u64) {
+        promptness::on_drained(&mut self.witness.borrow_mut(), self.side, self.network.now(), self.flow, received);
+    }
+
     fn tell(&self, what: impl FnOnce() -> String) {
         self.witness.borrow_mut().on_app(self.side, self.network.now(), self.flow, what);
     }
@@ -282,7 +287,7 @@ impl<C: Channel> App<C> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.report.borrow_mut().is_drained = true;
-                    self.tell_drained();
+                    self.place.tell_drained(self.report.borrow().received);
                     break;
                 }
                 Err(error) => {
@@ -292,13 +297,6 @@ impl<C: Channel> App<C> {
             }
         }
         moved
-    }
-
-    /// Nothing is left to read.
-    fn tell_drained(&self) {
-        let Place { flow, side, network, witness } = &self.place;
-        let received = self.report.borrow().received;
-        promptness::on_drained(&mut witness.borrow_mut(), *side, network.now(), *flow, received);
     }
 
     /// So many bytes came, and stand in the buffer.
