@@ -5,8 +5,10 @@
 //! witness watches packets and events. When all is over, nothing may be left.
 
 mod app;
+mod content;
 mod fitness;
 mod laws;
+mod lay;
 mod link;
 mod outcomes;
 mod promptness;
@@ -15,6 +17,7 @@ mod run;
 mod silence;
 mod spells;
 mod strangers;
+mod wakeups;
 mod watch;
 mod witness;
 

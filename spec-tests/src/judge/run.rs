@@ -5,26 +5,26 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use burstlane::addr::Endpoint;
-use burstlane::driver::ProtocolSet;
-use burstlane::frame::PoolConfig;
 use burstlane::lane::EngineId;
 use burstlane::socket::{Host, Listener};
 use burstlane::time::Instant;
 use burstlane::transport::Transport;
-use burstlane_sim::{EndConfig, LateConfig, RunError};
+use burstlane_sim::RunError;
 
 use super::app::{App, Place, Report};
 use super::fitness::unfit;
 use super::laws::{Broken, Law};
+use super::lay::hosts_config;
 use super::link::FaultyLink;
 use super::spells::Spells;
 use super::strangers::Strangers;
+use super::wakeups::{Told, Wait};
 use super::witness::{self, Witness};
 use crate::face::{Channel, Face, Handle};
-use crate::hosts::{Hosts, HostsConfig, PORT};
+use crate::hosts::{Hosts, PORT};
 use crate::link::SparingLink;
 use crate::recording::Recording;
-use crate::scenario::{Device, Fault, FlowPlan, Scenario, Side};
+use crate::scenario::{FlowPlan, Scenario, Side};
 use crate::subject::{Opening, Promises, Subject};
 
 /// How closely to look.
@@ -80,6 +80,7 @@ pub(super) struct Stage<'a> {
     pub(super) promises: &'a Promises,
     pub(super) hosts: Hosts,
     pub(super) witness: Rc<RefCell<Witness>>,
+    told: [Told; 2],
     pub(super) reports: Vec<[Rc<RefCell<Report>>; 2]>,
     over_at: RefCell<Vec<[Instant; 2]>>,
     spells: RefCell<Spells>,
@@ -112,6 +113,7 @@ impl<'a> Stage<'a> {
         let stage = Self {
             scenario,
             promises: &subject.promises,
+            told: Told::on(&hosts, engines),
             hosts,
             witness,
             reports: scenario.flows.iter().map(|_| Default::default()).collect(),
@@ -135,8 +137,9 @@ impl<'a> Stage<'a> {
             network: self.hosts.world.network().clone(),
             witness: Rc::clone(&self.witness),
         };
-        let plans = [flow.side(Side::Left), flow.side(Side::Right)];
-        App::new(place, plans, self.scenario.seed, &self.reports[number], self.promises.is_reliable)
+        let (seed, plans) = (self.scenario.seed, [flow.side(Side::Left), flow.side(Side::Right)]);
+        let wait = Wait::new(&self.told[side.index()], seed, number, side);
+        App::new(place, plans, seed, &self.reports[number], self.promises.is_reliable, wait)
     }
 
     /// The application that opens.
@@ -186,7 +189,8 @@ impl<'a> Stage<'a> {
         let mut is_ours_to_come = true;
         let mut others: Vec<Handle<T>> = Vec::new();
         self.hosts.add_app(1, move |host: &Host| {
-            while let Some(flow) = listener.accept_flow() {
+            let may_accept = app.wait.may_accept(listener.id());
+            while may_accept && let Some(flow) = listener.accept_flow() {
                 let handle = <T::Io as Face>::handle(host, engines[1], flow);
                 // Strangers open flows too, and what is left of an old opening may open one again.
                 let ends = host.with(engines[1], |core, _, _| core.endpoints(flow));
@@ -278,8 +282,11 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A storm is not waited out.
+    /// Neither a storm nor a host that spins is waited out.
     fn check_storm(&self, now: Instant) {
+        if self.hosts.world.forced_advances() > 0 {
+            self.witness.borrow_mut().accuse(now, Law::NoSpin, || "a host asks for turns without end".to_owned());
+        }
         let packets = self.witness.borrow().packets.iter().sum::<u64>();
         if packets > STORM_PACKETS && packets > 4 * self.packets_allowed(now.since(Instant::ZERO)) {
             self.witness.borrow_mut().accuse(now, Law::Frugality, || format!("{packets} packets, and no end"));
@@ -353,35 +360,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn hosts_config(scenario: &Scenario) -> HostsConfig {
-    let base = HostsConfig::new(scenario.seed);
-    let pool = base.ends[0].pool;
-    let end = |number: u16| {
-        let end = EndConfig { pool, ..EndConfig::host(number) };
-        let end = if scenario.device == Device::Offloading {
-            // The IP protocols whose segments a device can cut.
-            EndConfig { large_pool: Some(LARGE_POOL), ..end.with_offloads(ProtocolSet::NONE.with(6).with(17)) }
-        } else {
-            end
-        };
-        end.with_mtu(scenario.link.mtu)
-    };
-    let late = (scenario.device == Device::Late).then(LateConfig::default);
-    let ppm = |side: Side| {
-        scenario.faults.iter().find_map(|fault| match fault {
-            Fault::Clock { side: whose, parts_per_million } if *whose == side => Some(*parts_per_million),
-            _ => None,
-        })
-    };
-    HostsConfig {
-        clock_ppm: Side::BOTH.map(|side| ppm(side).unwrap_or(0)),
-        ends: [end(1), end(2)],
-        late: [late, late],
-        is_v6: scenario.is_v6,
-        ..base.with_link(&scenario.link)
-    }
-}
-
 /// The left side's port of flow 0; the next flows have the next ones.
 pub(super) const CLIENT_PORT: u16 = 20_000;
 const BACKLOG: u32 = 64;
@@ -395,5 +373,3 @@ const OTHERS_MAX: usize = 256;
 const SLACK: Duration = Duration::from_secs(20);
 /// No run is longer; what ends it is its deadline.
 const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Small, because worlds are made by the thousand.
-const LARGE_POOL: PoolConfig = PoolConfig { slots: 32, slot_bytes: 65_536 + 256, headroom: 128 };

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::Reassembly;
+use burstlane::toolkit::{MtuSearch, Reassembly};
+
+use crate::ecn::Counters;
 
 /// See the module.
 pub(crate) struct Cold {
@@ -16,6 +18,13 @@ pub(crate) struct Cold {
     pub(crate) reassembly: Reassembly,
     /// Duplicate acknowledgements owed to a peer without SACK, if `Flag::DuplicatesOwed`.
     pub(crate) duplicates_owed: u8,
+    /// Marks, if ECN is agreed on.
+    pub(crate) ecn: Counters,
+    /// What the path carries, if large segments vanish.
+    pub(crate) mtu_search: MtuSearch,
+    /// The segment whose size is tried, if one is on its way, and that of its packet.
+    pub(crate) mtu_trial: Range<u64>,
+    pub(crate) mtu_tried: u32,
     /// Where the stream of the peer ends, if its FIN came early.
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
@@ -65,6 +74,10 @@ impl Cold {
             irs: 0,
             reassembly: Reassembly::new(),
             duplicates_owed: 0,
+            ecn: Counters::default(),
+            mtu_search: MtuSearch::new(),
+            mtu_trial: 0..0,
+            mtu_tried: 0,
             fin_at: 0,
             controller: None,
             peer_mss,

@@ -40,7 +40,8 @@ impl Tcp {
         let app_limited = totals.in_flight_before + u64::from(conn.segment_bytes()) < u64::from(conn.cwnd);
         let app_limited = app_limited && !planted!(self.config, InflatesUnusedWindow);
         let wanted = if app_limited { Interests::ACK_APP_LIMITED } else { Interests::ACK };
-        if !totals.new_episode && !self.interests.contains(wanted) {
+        let has_marks = totals.marked_bytes > 0;
+        if !totals.new_episode && !has_marks && !self.interests.contains(wanted) {
             return;
         }
         self.control_congestion_slowly(cx, conn, totals, app_limited);
@@ -62,6 +63,10 @@ impl Tcp {
             let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
             controller.on_congestion(now, &CongestionEvent::Loss { lost_bytes: totals.lost_bytes, outstanding_bytes });
         }
+        if totals.marked_episode {
+            let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
+            controller.on_congestion(now, &CongestionEvent::Ecn { outstanding_bytes });
+        }
         if totals.delivered_bytes > 0 {
             let mut sample = AckSample::new(now);
             sample.acks = totals.acks.max(1);
@@ -69,6 +74,7 @@ impl Tcp {
             sample.sacked_bytes = totals.sacked_bytes;
             sample.delivered_bytes = totals.delivered_bytes;
             sample.lost_bytes = totals.lost_bytes;
+            sample.ce_marked_bytes = totals.marked_bytes.min(totals.delivered_bytes);
             sample.in_flight_before = totals.in_flight_before;
             sample.in_flight = conn.ledger.in_flight_bytes();
             sample.rtt = totals.rtt;
@@ -80,7 +86,7 @@ impl Tcp {
         }
         conn.cwnd = window(controller);
         let (ssthresh, cwnd, in_flight) = (controller.ssthresh(), u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
-        if conn.cwnd != before || totals.new_episode {
+        if conn.cwnd != before || totals.new_episode || totals.marked_episode {
             cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
         }
     }

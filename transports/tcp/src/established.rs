@@ -28,6 +28,10 @@ pub(crate) struct Totals {
     pub(crate) lost_bytes: u64,
     /// The controller is to be told of a loss.
     pub(crate) new_episode: bool,
+    /// Bytes that arrived marked.
+    pub(crate) marked_bytes: u64,
+    /// The controller is to be told of marks.
+    pub(crate) marked_episode: bool,
     /// There is something for loss detection to look at.
     pub(crate) scoreboard_changed: bool,
     pub(crate) rtt: Option<Duration>,
@@ -69,7 +73,9 @@ impl Tcp {
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
-            cx.emit(Ready::READABLE);
+            if !planted!(self.config, ForgetsToWakeReaders) {
+                cx.emit(Ready::READABLE);
+            }
             self.schedule_ack(cx, conn);
         }
         conn.set_deadline(cx);
@@ -104,6 +110,9 @@ impl Tcp {
             return;
         }
         note_segment_size(conn, bytes, frame.meta.packets());
+        if conn.has(Flag::EcnAccurate) {
+            self.note_marks(cx, conn, header, frame.meta.packets());
+        }
         if io.rx.push(cx.mem, frame).is_err() {
             // Not kept, so not acknowledged: the peer sends it again.
             cx.count(NO_MEMORY);
@@ -172,6 +181,9 @@ impl Tcp {
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
+            if conn.has(Flag::PathNarrow) {
+                self.judge_trial(cx.now, conn, totals);
+            }
             self.control_congestion(cx, conn, totals);
             self.rearm(cx, conn, totals);
         }
@@ -198,7 +210,8 @@ impl Tcp {
             conn.unset(Flag::SmallSent);
         }
         let half = io.tx_max as usize / 2;
-        if after == 0 || before > half && after <= half {
+        let has_room = after == 0 || before > half && after <= half;
+        if has_room && !planted!(self.config, ForgetsToWakeWriters) {
             cx.emit(Ready::WRITABLE);
         }
         cx.observe_flow(|flow| {
@@ -254,6 +267,7 @@ fn is_predicted(conn: &Conn, header: &Header) -> bool {
         && header.seq == SeqNum::of_offset(conn.rcv_nxt)
         && !conn.has(Flag::Gap)
         && !conn.has(Flag::FinEarly)
+        && header.marks.are_as_before(conn.peer_ace())
         && timestamps_fit
         && ack >= una
         && ack <= conn.snd_nxt()

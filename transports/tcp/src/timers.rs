@@ -84,6 +84,7 @@ impl Tcp {
         if !planted!(self.config, NeverBacksOff) {
             conn.rtt.back_off();
         }
+        self.suspect_size(cx, conn, count);
         let timeout = conn.ledger.mark_all_lost();
         self.control_timeout(cx, conn, timeout.first);
         conn.arm_retransmit(cx.now);
@@ -112,6 +113,9 @@ impl Tcp {
         let in_flight_before = conn.ledger.in_flight_bytes();
         let mut totals = Totals { in_flight_before, ..Totals::default() };
         self.detect_loss(cx, conn, &mut totals);
+        if conn.has(Flag::PathNarrow) {
+            self.judge_trial(cx.now, conn, &mut totals);
+        }
         if totals.new_episode {
             self.control_congestion(cx, conn, &totals);
         }

@@ -286,7 +286,7 @@ impl Board {
         }
         self.duplicate_acks = self.duplicate_acks.saturating_add(1);
         self.emulated += segment;
-        let outside = !self.recovered_before || self.una > self.recovery_end;
+        let outside = self.is_beyond_last_recovery();
         if self.recovery != Recovery::Fast && self.duplicate_acks == DUPLICATES_THRESHOLD && outside {
             loss.new_episode = self.entries.front().is_some_and(|e| e.episode == self.episode);
             loss.bytes = self.mark_head_lost(segment);
@@ -298,7 +298,8 @@ impl Board {
     }
 
     pub(super) fn on_congestion_echo(&mut self) -> bool {
-        if self.recovery != Recovery::Open {
+        // An acknowledgement that ends the round trip still speaks of what was sent before the last reduction.
+        if self.recovery != Recovery::Open || !self.is_beyond_last_recovery() {
             return false;
         }
         self.begin_episode();
@@ -397,6 +398,11 @@ impl Board {
         self.episode = self.episode.wrapping_add(1);
         self.recovery_end = self.nxt;
         self.recovered_before = true;
+    }
+
+    /// Something is acknowledged that was sent after the last reduction.
+    fn is_beyond_last_recovery(&self) -> bool {
+        !self.recovered_before || self.una > self.recovery_end
     }
 
     /// The first segment of what is unacknowledged becomes lost, unless it is so already or was sent since the episode

@@ -31,6 +31,7 @@ struct Model {
     episode: u64,
     recovery: Recovery,
     recovery_end: usize,
+    recovered_before: bool,
     xmit: (Instant, usize),
     rack_rtt: Duration,
     fack: usize,
@@ -64,6 +65,7 @@ impl Model {
         self.episode += 1;
         self.recovery = recovery;
         self.recovery_end = self.units.len();
+        self.recovered_before = true;
     }
 
     fn detect(&mut self, now: Instant, rtt: &RttEstimator) -> Loss {
@@ -93,6 +95,7 @@ impl Model {
                 self.begin_episode(recovery);
             } else if !in_recovery {
                 (self.recovery, self.recovery_end) = (recovery, self.units.len());
+                self.recovered_before = true;
             }
         }
         loss
@@ -169,7 +172,8 @@ impl Pair {
                 model.units.iter_mut().filter(|u| u.state == State::Lost).for_each(|u| u.state = State::InFlight);
             }
             Action::Echo => {
-                let first = model.recovery == Recovery::Open;
+                let beyond = !model.recovered_before || model.una > model.recovery_end;
+                let first = model.recovery == Recovery::Open && beyond;
                 prop_assert_eq!(ledger.on_congestion_echo(), first);
                 if first {
                     model.begin_episode(Recovery::Marked);
