@@ -124,6 +124,16 @@ pub struct Promises {
     pub patience_max: Duration,
     /// A peer that is silent is given up within this time.
     pub gives_up_within: Duration,
+    /// Longest wait of an acknowledgement, from the arrival of data in order to the packet that says so, and of the news that a
+    /// window that was used up is open again. Half a second is the most that RFC 9293 3.8.6.3 allows; a transport that promises less is
+    /// held to that, which shows more: a repetition of its peer's may hide a longer wait.
+    pub ack_delay_max: Duration,
+    /// Both hosts are silent so long after both applications let go, if no more than three packets were lost: a few
+    /// repetitions of the last words.
+    pub settles_within: Duration,
+    /// Who lets go of a flow before it has read all that the peer sent ends it with an error for the peer, as TCP does by a reset
+    /// (RFC 2525 2.17). Without this promise, what is acknowledged has arrived at the host and may never be read.
+    pub tells_of_unread: bool,
     /// Nothing of a flow remains so long after both applications let go and the network is well.
     pub lingers_at_most: Duration,
     /// Most buffer memory that one end of a flow takes, bytes.
@@ -147,6 +157,9 @@ impl Promises {
             piece_bytes_max: 16 * 1024,
             patience_max: Duration::from_secs(120),
             gives_up_within: Duration::from_secs(1200),
+            ack_delay_max: Duration::from_millis(500),
+            settles_within: Duration::from_secs(20),
+            tells_of_unread: true,
             lingers_at_most: Duration::from_secs(300),
             buffer_bytes_max: 1 << 20,
             answers_max: 8,

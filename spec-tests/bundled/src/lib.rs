@@ -25,6 +25,8 @@ use stop_and_wait::StopAndWait;
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
+    // 40 ms, and the ticks of a timer.
+    promises.ack_delay_max = Duration::from_millis(60);
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).rerun_by(by_command).configured_by(
         |config, scenario| {
             let before_the_wrap = (scenario.seed >> 1) % 20_000;
@@ -48,6 +50,9 @@ pub fn rudp() -> Subject<Rudp> {
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
     promises.survives_rebinding = true;
+    // 5 ms, and the ticks of a timer.
+    promises.ack_delay_max = Duration::from_millis(20);
+    promises.tells_of_unread = false;
     Subject::<Rudp>::new(RudpConfig::default(), promises)
         .rerun_by(by_command)
         .naming_packets(names::rudp)
@@ -80,6 +85,7 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
+    promises.tells_of_unread = false;
     Subject::new(stop_and_wait::Config::default(), promises).rerun_by(by_command).naming_packets(names::stop_and_wait)
 }
 

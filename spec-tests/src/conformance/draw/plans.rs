@@ -83,7 +83,7 @@ fn reader(campaign: Campaign) -> BoxedStrategy<Reader> {
     let late = (1_u32..5_000).prop_map(|from_ms| Reader::Late { from_ms });
     match campaign {
         Campaign::SlowReaders => prop_oneof![1 => Just(Reader::Eager), 3 => slow, 3 => late].boxed(),
-        Campaign::Anything => prop_oneof![6 => Just(Reader::Eager), 1 => slow, 1 => late].boxed(),
+        Campaign::Anything | Campaign::EarlyEnds => prop_oneof![6 => Just(Reader::Eager), 1 => slow, 1 => late].boxed(),
         _ => Just(Reader::Eager).boxed(),
     }
 }
