@@ -5,7 +5,7 @@
 use burstlane::net::{PathId, TxBatch};
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
-use burstlane::time::Instant;
+use burstlane::time::{Duration, Instant};
 use burstlane::transport::{Class, Context, FlowError};
 
 use crate::conn::{Conn, Flag, Timer, Wish};
@@ -232,7 +232,8 @@ impl Tcp {
         if conn.has(Flag::AckNow) {
             cx.want_tx(Class::Ack);
         } else if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
-            conn.delayed_ack_at = cx.now + self.config.delayed_ack_timeout;
+            let seconds = planted!(self.config, DelaysAcksForSeconds).then_some(Duration::from_secs(3));
+            conn.delayed_ack_at = cx.now + seconds.unwrap_or(self.config.delayed_ack_timeout);
             self.set_deadline(cx, conn);
         }
     }
