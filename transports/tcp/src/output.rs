@@ -128,7 +128,7 @@ impl Tcp {
             header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         let header = header.with_options(&options.to_bytes());
-        out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
+        out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -189,7 +189,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let seq = SeqNum::of_offset(conn.snd_nxt() - 1);
         let header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
-        out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
+        out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
         self.acknowledged_all(conn);
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Tcp {
             header = self.tell_marks(conn, header);
         }
         loop {
-            out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
+            out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
             if !self.owes_another_duplicate(conn) {
                 break;
             }
@@ -440,17 +440,18 @@ impl Tcp {
         // What is sent for the first time may be marked; what is sent again, and what asks after a window, may not (RFC 3168 6.1.5,
         // 6.1.6).
         let is_new = start >= conn.snd_nxt() && !conn.has(Flag::ControlOwed);
-        let info = self.tx_info(conn, if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO });
+        let mut own = None;
+        let info = self.tx_info(conn, if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO }, &mut own);
         let last_flags = last_flags | if is_new && conn.has(Flag::CwrOwed) { wire::ace(CWR) } else { 0 };
         let segment = conn.segment_bytes() as usize;
         let is_single = offered <= segment;
         let flags = if is_single { last_flags } else { 0 };
         let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
         let taken = if is_single {
-            out.segment(path, &info, header.as_slice(), slices)?;
+            out.segment(path, info, header.as_slice(), slices)?;
             offered
         } else {
-            out.segments(path, &info, header.as_slice(), slices, segment, |header, at| {
+            out.segments(path, info, header.as_slice(), slices, segment, |header, at| {
                 let flags = if at.last { last_flags } else { 0 };
                 wire::patch(header, seq + at.offset as u32, flags);
             })?

@@ -109,13 +109,13 @@ impl Tcp {
         self.config.receive_buffer_bytes
     }
 
-    /// How a connection's packets travel.
+    /// How a connection's packets travel: as usual, or by a copy in `own`.
     #[inline]
-    pub(crate) fn tx_info(&self, conn: &Conn, usual: &TxInfo) -> TxInfo {
-        if conn.wishes(Wish::Chosen) {
-            return TxInfo { dscp: self.settings(conn).dscp, ..*usual };
+    pub(crate) fn tx_info<'i>(&self, conn: &Conn, usual: &'i TxInfo, own: &'i mut Option<TxInfo>) -> &'i TxInfo {
+        if !conn.wishes(Wish::Chosen) {
+            return usual;
         }
-        *usual
+        own.insert(TxInfo { dscp: self.settings(conn).dscp, ..*usual })
     }
 }
 
