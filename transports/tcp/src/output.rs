@@ -179,6 +179,8 @@ impl Tcp {
     }
 
     /// Asks whether the peer is there: an old number, so that it answers, and no text (RFC 9293 3.8.4, SHLD-12).
+    #[cold]
+    #[inline(never)]
     fn send_keep_alive(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -470,7 +472,7 @@ impl Tcp {
     }
 
     /// The header of every segment once open; its window is what we advertise from now on.
-    #[inline]
+    #[inline(always)] // A header is large to hand over.
     fn header(
         &self,
         now: Instant,
