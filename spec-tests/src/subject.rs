@@ -134,6 +134,8 @@ pub struct Promises {
     /// Who lets go of a flow before it has read all that the peer sent ends it with an error for the peer, as TCP does by a reset
     /// (RFC 2525 2.17). Without this promise, what is acknowledged has arrived at the host and may never be read.
     pub tells_of_unread: bool,
+    /// Where large packets vanish without a word from a router, smaller ones are sent (RFC 8899).
+    pub survives_black_holes: bool,
     /// Nothing of a flow remains so long after both applications let go and the network is well.
     pub lingers_at_most: Duration,
     /// Most buffer memory that one end of a flow takes, bytes.
@@ -160,6 +162,7 @@ impl Promises {
             ack_delay_max: Duration::from_millis(500),
             settles_within: Duration::from_secs(20),
             tells_of_unread: true,
+            survives_black_holes: false,
             lingers_at_most: Duration::from_secs(300),
             buffer_bytes_max: 1 << 20,
             answers_max: 8,

@@ -7,7 +7,7 @@
 //! size differs, so nothing is sent in vain.
 //!
 //! ```text
-//!  IDLE ── large packets vanish ──► SEARCHING ── the top carries ──► IDLE
+//!  IDLE ── large packets vanish ──► SEARCHING ── they pass after all ──► IDLE
 //!                                    │      ▲
 //!                      nothing left to try  ten minutes
 //!                                    ▼      │
@@ -23,8 +23,8 @@ pub struct MtuSearch {
     size: u32,
     /// The smallest that is held not to pass.
     fails: u32,
-    /// What the path would carry by what it says of itself.
-    top: u32,
+    /// What is tried before anything between the two; zero if nothing is.
+    suspect: u32,
     /// Times that the size under trial was lost.
     losses: u8,
     /// When the next trial may go.
@@ -35,7 +35,7 @@ impl MtuSearch {
     /// Idle.
     #[must_use]
     pub const fn new() -> Self {
-        Self { size: u32::MAX, fails: u32::MAX, top: u32::MAX, losses: 0, next_at: Instant::NEVER }
+        Self { size: u32::MAX, fails: u32::MAX, suspect: 0, losses: 0, next_at: Instant::NEVER }
     }
 
     /// The largest packet to send; `u32::MAX` while idle.
@@ -59,8 +59,7 @@ impl MtuSearch {
         if next >= size {
             return None;
         }
-        self.top = if self.is_active() { self.top } else { size };
-        (self.size, self.fails, self.losses, self.next_at) = (next, size.saturating_add(1), 0, now);
+        *self = Self { size: next, fails: u32::MAX, suspect: size, losses: 0, next_at: now };
         Some(next)
     }
 
@@ -69,16 +68,21 @@ impl MtuSearch {
         if !self.is_active() || now < self.next_at {
             return None;
         }
-        self.top = self.top.min(path_mtu);
-        let most = self.top.min(self.fails.saturating_sub(1));
-        if most < self.size.saturating_add(STEP) {
-            // Paths change; later the top is tried again (RFC 8899 5.1.1: PMTU_RAISE_TIMER).
-            self.fails = self.top.saturating_add(1);
-            self.next_at = now + RAISE_INTERVAL;
+        if path_mtu <= self.size {
+            // A router has spoken since.
+            *self = Self::new();
             return None;
         }
-        let is_first = most == self.top;
-        Some(if is_first { most } else { self.size + (most - self.size).div_ceil(2) })
+        if self.suspect > 0 {
+            return Some(self.suspect.min(path_mtu));
+        }
+        let most = path_mtu.min(self.fails.saturating_sub(1));
+        if most < self.size.saturating_add(STEP) {
+            // Paths change; later all of it is tried again (RFC 8899 5.1.1: PMTU_RAISE_TIMER).
+            (self.suspect, self.fails, self.next_at) = (path_mtu, u32::MAX, now + RAISE_INTERVAL);
+            return None;
+        }
+        Some(self.size + (most - self.size).div_ceil(2))
     }
 
     /// The packet of `size` bytes that was tried has arrived.
@@ -87,7 +91,8 @@ impl MtuSearch {
             return;
         }
         (self.size, self.losses) = (size, 0);
-        if size >= self.top {
+        if self.suspect > 0 {
+            // What was suspected passes.
             *self = Self::new();
         }
     }
@@ -98,7 +103,7 @@ impl MtuSearch {
         self.next_at = retry_at;
         self.losses = self.losses.saturating_add(1);
         if self.losses >= LOSSES_MAX && size > self.size {
-            (self.fails, self.losses) = (size, 0);
+            (self.fails, self.suspect, self.losses) = (size, 0, 0);
         }
     }
 }

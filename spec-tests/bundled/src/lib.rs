@@ -25,6 +25,7 @@ use stop_and_wait::StopAndWait;
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
+    promises.survives_black_holes = true;
     // 40 ms, and the ticks of a timer.
     promises.ack_delay_max = Duration::from_millis(60);
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).rerun_by(by_command).configured_by(

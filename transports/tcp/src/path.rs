@@ -54,11 +54,10 @@ impl Tcp {
     /// A retransmission timeout, the `count`th in a row: perhaps it is the size (RFC 4821 7.7).
     pub(crate) fn suspect_size(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, count: u8) {
         self.trial_lost(cx.now, conn);
-        let is_large = conn.outstanding_data() >= usize::from(conn.smss);
-        if !count.is_multiple_of(SUSPICIOUS_TIMEOUTS) || !is_large {
+        if !count.is_multiple_of(SUSPICIOUS_TIMEOUTS) {
             return;
         }
-        let size = u32::from(conn.smss) + header_bytes(cx, conn);
+        let size = conn.outstanding_data().min(usize::from(conn.smss)) as u32 + header_bytes(cx, conn);
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
         if cold.mtu_search.on_black_hole(cx.now, size, cx.key().local().ip.is_v4()).is_some() {
             conn.set(Flag::PathNarrow);

@@ -9,11 +9,14 @@ use crate::subject::Promises;
 
 pub(super) fn faults(promises: &Promises, campaign: Campaign) -> BoxedStrategy<Vec<Fault>> {
     match campaign {
-        Campaign::Anything | Campaign::Repetition => vec(
-            prop_oneof![8 => packet(any_mishap()), 1 => partition(3_000), 1 => device_trouble(), 1 => clock()],
-            0..=10,
-        )
-        .boxed(),
+        Campaign::Anything | Campaign::Repetition => {
+            let others =
+                prop_oneof![8 => packet(any_mishap()), 1 => partition(3_000), 1 => device_trouble(), 1 => clock()];
+            if promises.survives_black_holes {
+                return vec(prop_oneof![20 => others, 1 => black_hole()], 0..=10).boxed();
+            }
+            vec(others, 0..=10).boxed()
+        }
         Campaign::Loss => vec(packet(any_mishap()), 0..=24).boxed(),
         Campaign::Partitions => {
             let most_ms = (promises.gives_up_within.as_millis() / 8).min(60_000) as u32;
@@ -75,6 +78,14 @@ fn partition(ms_max: u32) -> impl Strategy<Value = Fault> {
     let whose = prop_oneof![2 => Just(None), 1 => any_side().prop_map(Some)];
     let span = (0_u32..400, 1..=ms_max).prop_map(|(from_ms, ms)| Span { from_ms, ms });
     (span, whose).prop_map(|(span, whose)| Fault::Spell { span, trouble: Trouble::Partition(whose) })
+}
+
+/// For as long as a run takes; never below what every IPv6 path carries (RFC 8200 5).
+fn black_hole() -> impl Strategy<Value = Fault> {
+    (0_u32..400, any_side(), 1_280_u32..1_500).prop_map(|(from_ms, from, mtu)| Fault::Spell {
+        span: Span { from_ms, ms: 3_600_000 },
+        trouble: Trouble::BlackHole { from, mtu },
+    })
 }
 
 fn device_trouble() -> impl Strategy<Value = Fault> {
