@@ -25,8 +25,9 @@ pub(crate) struct Answer {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AnswerKind {
-    /// A reset, with an ACK if what it answers had none.
-    Reset { seq: SeqNum, ack: Option<SeqNum> },
+    /// A reset, with an ACK if what it answers had none; with timestamps if it ends a connection that has them (RFC 7323
+    /// 3.2).
+    Reset { seq: SeqNum, ack: Option<SeqNum>, ts_recent: Option<u32> },
     /// The answer to a SYN.
     SynAck(HalfOpen),
     /// The same, of a SYN that is not remembered.
@@ -44,8 +45,11 @@ impl AnswerKind {
             return None;
         }
         Some(match header.ack {
-            Some(ack) => Self::Reset { seq: ack, ack: None },
-            None => Self::Reset { seq: SeqNum(0), ack: Some(header.seq + header.segment_len()) },
+            Some(ack) => Self::Reset { seq: ack, ack: None, ts_recent: None },
+            None => {
+                let ack = header.seq + header.segment_len();
+                Self::Reset { seq: SeqNum(0), ack: Some(ack), ts_recent: None }
+            }
         })
     }
 }
@@ -121,9 +125,10 @@ impl Answer {
         let (local, remote) = (self.tuple.local(), self.tuple.remote());
         let path = out.path(Some(local.ip), remote.ip).map_err(|_| TxStop::NoPath)?;
         let header = match &self.kind {
-            AnswerKind::Reset { seq, ack } => {
+            AnswerKind::Reset { seq, ack, ts_recent } => {
                 let flags = wire::RST | if ack.is_some() { wire::ACK } else { 0 };
-                HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0)
+                let header = HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0);
+                with_timestamps(header, *ts_recent, timestamp(now, ts_offset))
             }
             AnswerKind::SynAck(half) | AnswerKind::Cookie(half) => {
                 let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
@@ -150,7 +155,7 @@ impl Answer {
                 with_timestamps(header, wait.ts_recent, timestamp(now, ts_offset))
             }
         };
-        out.segment(path, &TX_INFO, header.as_slice(), &[])
+        out.segment(path, &TxInfo { dscp: config.dscp, ..TX_INFO }, header.as_slice(), &[])
     }
 }
 
@@ -240,7 +245,7 @@ mod tests {
         let mut answers = Answers::default();
         let mut is_granted = |now| {
             answers.queue.clear();
-            answers.push(now, tuple, AnswerKind::Reset { seq: SeqNum(0), ack: None })
+            answers.push(now, tuple, AnswerKind::Reset { seq: SeqNum(0), ack: None, ts_recent: None })
         };
         assert_eq!((0..2 * RESETS_MAX).filter(|_| is_granted(now)).count(), RESETS_MAX as usize);
         assert!(!is_granted(now + RESET_INTERVAL - Duration::from_nanos(1)));

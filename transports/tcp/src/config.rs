@@ -6,6 +6,7 @@ use burstlane::toolkit::RtoConfig;
 
 use crate::ecn::Ecn;
 use crate::options::WINDOW_SCALE_MAX;
+use crate::settings::{KeepAlive, Settings};
 
 /// Configuration of the transport on a host; all its connections share it. Made by [`Config::default`] and changed
 /// by the `with_*` methods or field by field. Values outside their range are taken as the nearest one within.
@@ -35,6 +36,21 @@ pub struct Config {
     /// Longest time without progress on unacknowledged data before a connection is given up; `None` leaves it to
     /// `retries_max`.
     pub user_timeout: Option<Duration>,
+    /// Whether silent peers are asked whether they are there; `None`, the default, does not (RFC 9293 3.8.4, MUST-25).
+    pub keep_alive: Option<KeepAlive>,
+    /// How long what was written has to arrive once the application let go, before the connection is reset: zero resets
+    /// at once, `None` leaves it to `retries_max`.
+    pub linger: Option<Duration>,
+    /// Bytes that wait to be sent for the first time at most, per connection: at least 1. What a program writes late it can
+    /// still choose; `u32::MAX` leaves it to `send_buffer_bytes`.
+    pub unsent_bytes_max: u32,
+    /// Bytes of the stream sent in a second at most, per connection: at least 1000; `None` leaves it to the congestion
+    /// controller.
+    pub pacing_max: Option<u64>,
+    /// The differentiated services code point of packets, 0 to 63 (RFC 2474).
+    pub dscp: u8,
+    /// Connections that may finish after their applications let go, per lane: beyond, the oldest is reset.
+    pub orphans_max: u32,
     /// Bounds of the retransmission timeout.
     pub rto: RtoConfig,
     /// Largest segment that we offer to receive, bytes; also limited by the path: at least 88.
@@ -73,10 +89,15 @@ impl Config {
 
     /// With every value in its range.
     pub(crate) fn in_range(mut self) -> Self {
-        self.send_buffer_bytes = self.send_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
-        self.receive_buffer_bytes = self.receive_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
-        self.delayed_ack_timeout = self.delayed_ack_timeout.min(DELAYED_ACK_MAX);
+        let settings = Settings::of(&self).in_range();
+        self.send_buffer_bytes = settings.send_buffer_bytes;
+        self.receive_buffer_bytes = settings.receive_buffer_bytes;
+        self.unsent_bytes_max = settings.unsent_bytes_max;
         self.mss_max = self.mss_max.max(MSS_MIN);
+        self.pacing_max = settings.pacing_max;
+        self.dscp = settings.dscp;
+        self.keep_alive = settings.keep_alive;
+        self.delayed_ack_timeout = self.delayed_ack_timeout.min(DELAYED_ACK_MAX);
         self
     }
 
@@ -103,6 +124,12 @@ impl Default for Config {
             syn_retries_max: 7,
             retries_max: 15,
             user_timeout: None,
+            keep_alive: None,
+            linger: None,
+            unsent_bytes_max: u32::MAX,
+            pacing_max: None,
+            dscp: 0,
+            orphans_max: 8192,
             rto: RtoConfig::default(),
             mss_max: u16::MAX,
             timestamps: true,
@@ -123,8 +150,8 @@ pub(crate) const MSS_MIN: u16 = 88;
 pub(crate) const MSS_DEFAULT_V4: u16 = 536;
 /// The same over IPv6.
 pub(crate) const MSS_DEFAULT_V6: u16 = 1220;
-const BUFFER_BYTES_MIN: u32 = 4 * 1024;
-const BUFFER_BYTES_MAX: u32 = 1 << 30;
+pub(crate) const BUFFER_BYTES_MIN: u32 = 4 * 1024;
+pub(crate) const BUFFER_BYTES_MAX: u32 = 1 << 30;
 const DELAYED_ACK_MAX: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use burstlane::toolkit::{Acked, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
 use crate::Tcp;
-use crate::conn::{Conn, Flag, Timer};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::options::Options;
 use crate::state::State;
 use crate::wire::{Control, Header};
@@ -70,6 +70,9 @@ impl Tcp {
             }
         }
         if totals.heard {
+            if conn.wishes(Wish::KeepAlive) {
+                self.note_heard(cx.now, conn);
+            }
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
@@ -78,7 +81,7 @@ impl Tcp {
             }
             self.schedule_ack(cx, conn);
         }
-        conn.set_deadline(cx);
+        self.set_deadline(cx, conn);
     }
 
     /// An in-order segment: `is_predicted` holds.
@@ -95,7 +98,7 @@ impl Tcp {
         if let Some(timestamps) = header.timestamps
             && header.seq.at_or_before(conn.last_ack_sent)
         {
-            conn.ts_recent = timestamps.value;
+            conn.take_timestamp(cx.now, timestamps.value);
         }
         if let Some(ack) = header.ack {
             let upto = ack.near(conn.snd_una());
@@ -209,8 +212,11 @@ impl Tcp {
         if conn.ledger.is_empty() {
             conn.unset(Flag::SmallSent);
         }
+        if conn.wishes(Wish::Chosen) {
+            self.limit_unsent(cx, conn, io);
+        }
         let half = io.tx_max as usize / 2;
-        let has_room = after == 0 || before > half && after <= half;
+        let has_room = after == 0 || before > half && after <= half && io.tx_room() > 0;
         if has_room && !planted!(self.config, ForgetsToWakeWriters) {
             cx.emit(Ready::WRITABLE);
         }
@@ -242,6 +248,9 @@ impl Tcp {
             return;
         }
         if conn.unacknowledged() >= 2 * u32::from(conn.rcv_mss) || self.config.delayed_ack_timeout == Duration::ZERO {
+            conn.ack_now(cx);
+        } else if conn.wishes(Wish::QuickAck) {
+            self.count_quick_ack(conn);
             conn.ack_now(cx);
         } else {
             conn.set(Flag::AckLater);

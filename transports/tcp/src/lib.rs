@@ -8,6 +8,7 @@
 //!  wire, options ─► established (predicted) ─┬─► recovery, congestion ─► timers
 //!                └► input (3.10.7.4) ────────┘
 //!  handshake: LISTEN, half-open, SYN-SENT; cookie: LISTEN under a flood       close: FIN, reset, TIME-WAIT       output, window: all that leaves
+//!  socket, op, settings: what an application chooses for one connection      slow_timers, urgent, orphans: what few connections have
 //! ```
 #![forbid(unsafe_code)]
 
@@ -27,14 +28,21 @@ mod gap;
 mod handshake;
 mod info;
 mod input;
+mod op;
 pub mod options;
+mod orphans;
 mod output;
+mod pacing;
 mod path;
 mod probe;
 mod recovery;
 mod remnant;
+mod settings;
+mod slow_timers;
+mod socket;
 mod state;
 mod timers;
+mod urgent;
 mod window;
 pub mod wire;
 
@@ -59,23 +67,31 @@ pub use config::Config;
 pub use conn::Conn;
 pub use ecn::{Ecn, Feedback, Marks};
 pub use info::TcpInfo;
+pub use op::Op;
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use remnant::{HalfOpen, Remnant, TimeWait};
+pub use settings::KeepAlive;
+pub use socket::{TcpSettings, TcpSocket, UnknownController};
 pub use state::State;
 
 use answer::Answers;
 use close::Close;
 use cold::Cold;
 use cookie::Cookies;
+use orphans::Orphans;
+use settings::Settings;
 use wire::Header;
 
 /// TCP on one lane.
 pub struct Tcp {
     config: Config,
+    /// What `config` says where an application chooses nothing.
+    usual: Settings,
     shared: Arc<Shared>,
     cold: Slab<Cold>,
     answers: Answers,
+    orphans: Orphans,
     /// What the controllers want to hear.
     interests: Interests,
     /// What each connection's estimator is at first.
@@ -112,7 +128,7 @@ impl Transport for Tcp {
     type Conn = Conn;
     type Io = StreamIo;
     type Remnant = Remnant;
-    type Op = Infallible;
+    type Op = Box<Op>;
     type Notice = Infallible;
 
     const NAME: &'static str = "tcp";
@@ -136,10 +152,12 @@ impl Transport for Tcp {
         let interests = config.congestion.wants();
         let rtt = RttEstimator::new(&config.rto);
         Self {
+            usual: Settings::of(&config),
             config,
             shared,
             cold: Slab::with_limit(u32::MAX),
             answers: Answers::default(),
+            orphans: Orphans::default(),
             interests,
             rtt,
             reopened_iss: None,
@@ -201,7 +219,7 @@ impl Transport for Tcp {
     }
 
     #[inline]
-    fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, op: AppOp<Infallible>) {
+    fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, op: AppOp<Box<Op>>) {
         self.app(cx, conn, io, op);
     }
 
@@ -241,6 +259,7 @@ impl Transport for Tcp {
         if !planted!(self.config, LeaksWhatIsBehindGap) {
             self.clear_reassembly(mem, conn);
         }
+        self.bury(conn);
         self.cold.remove_at(conn.cold);
     }
 }

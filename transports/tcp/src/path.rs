@@ -32,7 +32,7 @@ impl Tcp {
         let Some(cold) = self.cold.get_at(conn.cold) else { return };
         let mtu = path_mtu.min(cold.mtu_search.limit());
         let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES as u32 } else { 0 };
-        let most = u32::from(cold.peer_mss).saturating_sub(options).max(1);
+        let most = u32::from(cold.peer_mss.min(self.settings(conn).mss_max)).saturating_sub(options).max(1);
         let fits = payload_of(cx, conn, mtu).min(most) as u16;
         let most = payload_of(cx, conn, link_mtu).min(most);
         if fits < conn.smss {

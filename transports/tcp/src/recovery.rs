@@ -13,13 +13,16 @@ use crate::options::SackBlocks;
 
 impl Tcp {
     /// The SACK option of an acceptable segment, whose ACK was taken already.
-    pub(crate) fn take_sack(&self, conn: &mut Conn, blocks: &SackBlocks, now: Instant, totals: &mut Totals) {
+    pub(crate) fn take_sack(&mut self, conn: &mut Conn, blocks: &SackBlocks, now: Instant, totals: &mut Totals) {
         let (una, nxt) = (conn.snd_una(), conn.snd_nxt());
         for (at, (left, right)) in blocks.iter().enumerate() {
             let (left, right) = (left.near(una), right.near(una));
             if at == 0 && left < right && (right <= una || is_within_second(blocks)) {
                 // RFC 2883 4: the first block, below the ACK or within the second, tells of a duplicate.
                 conn.ledger.on_duplicate_sack();
+                if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                    cold.duplicates_told = cold.duplicates_told.saturating_add(1);
+                }
                 totals.duplicate_reported = true;
                 continue;
             }

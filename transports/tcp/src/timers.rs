@@ -2,12 +2,13 @@
 //! acknowledgements (3.8.6.3), FIN-WAIT-2 without an owner. One deadline for all of them; what fires records what is
 //! owed, `poll_tx` sends it.
 
+use burstlane::net::{PathId, TxBatch};
 use burstlane::observe::Event;
-use burstlane::socket::StreamIo;
+use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::{Duration, Instant};
 use burstlane::transport::{Class, Context, FlowError};
 
-use crate::conn::{Conn, Flag, Timer};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::established::Totals;
 use crate::state::State;
 use crate::{Close, Tcp};
@@ -23,13 +24,19 @@ impl Tcp {
                 conn.ack_now(cx);
             }
         }
+        if conn.wishes(Wish::SlowTimer) {
+            self.slow_timers_fired(cx, conn, io);
+            if cx.is_ended() {
+                return;
+            }
+        }
         if conn.timer_at <= cx.now {
             let timer = conn.timer;
             conn.disarm();
             self.timer_fired(cx, conn, io, timer);
         }
         if !cx.is_ended() {
-            conn.set_deadline(cx);
+            self.set_deadline(cx, conn);
         }
     }
 
@@ -53,11 +60,14 @@ impl Tcp {
 
     fn syn_timeout_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "SYN");
-        if self.count_timeout(cx.now, conn) > self.config.syn_retries_max {
+        let count = self.count_timeout(cx.now, conn);
+        if count > self.config.syn_retries_max || self.is_silent_for_too_long(cx.now, conn) {
             return self.end(cx, conn, Close::Error(FlowError::TimedOut));
         }
+        self.note_no_progress(cx, conn, count);
         conn.rtt.back_off();
         conn.arm_retransmit(cx.now);
+        self.mind_user_timeout(conn);
         conn.set(Flag::ControlOwed);
         cx.want_tx(Class::Control);
     }
@@ -87,7 +97,9 @@ impl Tcp {
         self.suspect_size(cx, conn, count);
         let timeout = conn.ledger.mark_all_lost();
         self.control_timeout(cx, conn, timeout.first);
+        self.note_no_progress(cx, conn, count);
         conn.arm_retransmit(cx.now);
+        self.mind_user_timeout(conn);
         cx.want_tx(Class::Data);
     }
 
@@ -103,6 +115,7 @@ impl Tcp {
         conn.set(Flag::TimedOut);
         conn.rtt.back_off();
         conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
+        self.mind_user_timeout(conn);
         conn.set(Flag::ControlOwed);
         cx.want_tx(Class::Control);
     }
@@ -141,8 +154,40 @@ impl Tcp {
     }
 
     fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {
-        let Some(limit) = self.config.user_timeout else { return false };
-        self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) > limit)
+        let Some(limit) = self.settings(conn).user_timeout else { return false };
+        self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) >= limit)
+    }
+
+    /// The next timeout comes no later than the application's patience ends.
+    fn mind_user_timeout(&self, conn: &mut Conn) {
+        if let Some(limit) = self.settings(conn).user_timeout
+            && let Some(cold) = self.cold.get_at(conn.cold)
+        {
+            conn.timer_at = conn.timer_at.min(cold.silent_since + limit);
+        }
+    }
+
+    /// R1 of RFC 9293 3.8.3: the application learns that its data does not get through.
+    fn note_no_progress(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, timeouts: u8) {
+        if timeouts == R1_TIMEOUTS {
+            self.tell_soft_error(cx, conn, FlowError::TimedOut);
+        }
+    }
+
+    /// The other half of R1: the network layer is advised that its next hop may be gone.
+    #[cold]
+    pub(crate) fn doubt_path(&self, conn: &Conn, path: PathId, out: &mut TxBatch<'_>) {
+        if self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts == R1_TIMEOUTS) {
+            out.doubt(path);
+        }
+    }
+
+    /// Trouble that does not end the connection (RFC 9293 3.9.1.8, MUST-47). The last is kept.
+    pub(crate) fn tell_soft_error(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, error: FlowError) {
+        if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.soft_error = Some(error);
+            cx.emit(Ready::TROUBLE);
+        }
     }
 
     fn give_up(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
@@ -163,6 +208,7 @@ impl Tcp {
         let now = cx.now;
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.timeouts = 0;
+            cold.soft_error = None;
             cold.silent_since = now;
             // An answer within the old timeout says that the round trip did not grow: what Karn's back-off waits for a
             // new measurement to learn (RFC 6298 5.7). On a bad link that could take minutes.
@@ -188,10 +234,13 @@ impl Tcp {
         } else if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
             let seconds = planted!(self.config, DelaysAcksForSeconds).then_some(Duration::from_secs(3));
             conn.delayed_ack_at = cx.now + seconds.unwrap_or(self.config.delayed_ack_timeout);
-            conn.set_deadline(cx);
+            self.set_deadline(cx, conn);
         }
     }
 }
+
+/// RFC 9293 3.8.3: at least 3 (SHLD-10).
+const R1_TIMEOUTS: u8 = 3;
 
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
     cx.observe_flow(|flow| Event::TimerFired { flow, name });
