@@ -191,9 +191,11 @@ impl Board {
         self.duplicate_acks = 0;
         let over = self.recovery != Recovery::Open && self.una >= self.recovery_end;
         if over {
+            if self.recovery != Recovery::Marked {
+                self.rack.on_recovery_ended();
+            }
             self.recovery = Recovery::Open;
             self.newreno = None;
-            self.rack.on_recovery_ended();
             acked.recovery_ended = true;
         }
         match self.newreno {
@@ -306,7 +308,8 @@ impl Board {
         true
     }
 
-    pub(super) fn mark_all_lost(&mut self) -> Timeout {
+    /// What was sent after `deadline` is left in flight, except the head.
+    pub(super) fn on_timeout(&mut self, deadline: Instant) -> Timeout {
         let first = self.timeout_una != Some(self.una);
         self.timeout_una = Some(self.una);
         // Had the head arrived, it would have been acknowledged cumulatively.
@@ -322,8 +325,8 @@ impl Board {
                     self.resent_high = self.nxt;
                     bytes += self.mark_lost(at);
                 }
-                State::InFlight => bytes += self.mark_lost(at),
-                State::Sacked | State::Lost => {}
+                State::InFlight if at == 0 || entry.sent_at <= deadline || reneged => bytes += self.mark_lost(at),
+                State::InFlight | State::Sacked | State::Lost => {}
             }
         }
         self.emulated = 0;
@@ -343,6 +346,7 @@ impl Board {
         self.lost = 0;
         self.recovery = Recovery::Open;
         self.newreno = None;
+        self.rack.on_undo();
         self.bound_emulated();
     }
 

@@ -61,6 +61,16 @@ impl Rack {
         sent_at + self.rtt + window
     }
 
+    /// Section 6.3: what was sent by then, and has not arrived by `now`, is held for lost when the timer fires.
+    pub(super) fn timeout_deadline(&self, now: Instant, srtt: Duration) -> Instant {
+        now - (self.rtt + self.reordering_window(false, srtt))
+    }
+
+    /// What was sent again was not needed, so its originals were delivered: what they overtook is to be seen anew.
+    pub(super) fn on_undo(&mut self) {
+        (self.xmit_at, self.end) = (Instant::ZERO, 0);
+    }
+
     /// Step 1, and the end of the run's deliveries.
     pub(super) fn begin(&mut self, min_rtt: Duration) {
         self.min_rtt = min_rtt;

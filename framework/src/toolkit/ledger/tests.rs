@@ -108,7 +108,8 @@ enum Action {
     Resend(u64),
     Probe(u64),
     Detect,
-    Timeout,
+    /// By the time of sending, or all.
+    Timeout(bool),
     Undo,
     Echo,
 }
@@ -122,7 +123,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         5 => (1u64..40).prop_map(Action::Resend),
         1 => (1u64..20).prop_map(Action::Probe),
         4 => Just(Action::Detect),
-        1 => Just(Action::Timeout),
+        1 => any::<bool>().prop_map(Action::Timeout),
         1 => Just(Action::Undo),
         1 => Just(Action::Echo),
     ];
@@ -162,10 +163,11 @@ impl Pair {
                 self.min_rtt = self.rtt.min();
                 prop_assert_eq!(ledger.detect_loss(now, &self.rtt, SEGMENT), model.detect(now, &self.rtt));
             }
-            Action::Timeout => self.timeout()?,
+            Action::Timeout(is_timed) => self.timeout(is_timed)?,
             Action::Undo => {
                 ledger.undo();
                 model.recovery = Recovery::Open;
+                model.xmit = (Instant::ZERO, 0);
                 model.units.iter_mut().filter(|u| u.state == State::Lost).for_each(|u| u.state = State::InFlight);
             }
             Action::Echo => {
@@ -223,19 +225,25 @@ impl Pair {
         Ok(())
     }
 
-    fn timeout(&mut self) -> Result<(), TestCaseError> {
-        let Self { ledger, model, .. } = self;
+    fn timeout(&mut self, is_timed: bool) -> Result<(), TestCaseError> {
+        let Self { ledger, model, now, .. } = self;
         let reneged = model.units.get(model.una).is_some_and(|u| u.state == State::Sacked);
         let mut bytes = 0;
-        for unit in &mut model.units[model.una..] {
-            if unit.state == State::InFlight || (unit.state == State::Sacked && reneged) {
+        // The head is the whole of what was sent at once with it, and not cut since.
+        let head =
+            ledger.board.as_ref().and_then(|board| board.entries.get(1)).map_or(usize::MAX, |next| next.start as usize);
+        // As the ledger knows the minimum: from the last detection.
+        let patience = model.rack_rtt + (self.min_rtt / 4).min(self.rtt.smoothed());
+        for (at, unit) in model.units[model.una..].iter_mut().enumerate() {
+            let is_due = !is_timed || reneged || model.una + at < head || unit.sent_at <= *now - patience;
+            if unit.state == State::InFlight && is_due || (unit.state == State::Sacked && reneged) {
                 unit.resent |= unit.state == State::Sacked;
                 unit.state = State::Lost;
                 bytes += 1;
             }
         }
         model.reneged |= reneged;
-        let timeout = ledger.mark_all_lost();
+        let timeout = if is_timed { ledger.mark_overdue_lost(*now, &self.rtt) } else { ledger.mark_all_lost() };
         prop_assert_eq!((timeout.bytes, timeout.reneged), (bytes, reneged));
         if model.una < model.units.len() {
             model.begin_episode(Recovery::Timeout);
