@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::Reassembly;
+use burstlane::toolkit::{Prr, Reassembly};
+
+use crate::spurious::Reduction;
 
 /// See the module.
 pub(crate) struct Cold {
@@ -26,6 +28,12 @@ pub(crate) struct Cold {
     pub(crate) offers: Offers,
     /// SND.NXT when a probe repeated the tail: TLP.end_seq of RFC 8985 7.1.
     pub(crate) probe_end: u64,
+    /// What the probe carried was new: TLP.is_retrans is false.
+    pub(crate) probe_is_new: bool,
+    /// How fast losses are repaired, if `Flag::Repairing`.
+    pub(crate) prr: Prr,
+    /// What might be taken back.
+    pub(crate) reduction: Reduction,
     /// What came twice, and is to be told (RFC 2883), if `Flag::DuplicateOwed`.
     pub(crate) duplicate: Range<u64>,
     /// Timeouts in a row without an answer.
@@ -48,6 +56,8 @@ pub(crate) struct Cold {
     pub(crate) lost_bytes: u64,
     /// Retransmission timeouts.
     pub(crate) timeouts_total: u32,
+    /// Reductions that were taken back.
+    pub(crate) undone: u32,
 }
 
 /// What a SYN of ours offers.
@@ -70,6 +80,9 @@ impl Cold {
             peer_mss,
             offers,
             probe_end: 0,
+            probe_is_new: false,
+            prr: Prr::default(),
+            reduction: Reduction::default(),
             duplicate: 0..0,
             timeouts: 0,
             silent_since: now,
@@ -81,6 +94,7 @@ impl Cold {
             retransmitted_bytes: 0,
             lost_bytes: 0,
             timeouts_total: 0,
+            undone: 0,
         }
     }
 

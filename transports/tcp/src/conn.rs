@@ -115,6 +115,16 @@ pub(crate) enum Flag {
     Gap = 1 << 16,
     /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
     DuplicatesOwed = 1 << 17,
+    /// Losses are being repaired at the rate of RFC 9937, which decides over the window until then.
+    Repairing = 1 << 18,
+    /// Whether the last timeout was needed is not known yet (RFC 5682).
+    TimeoutInDoubt = 1 << 19,
+    /// And new data was sent to find out.
+    TimeoutTried = 1 << 20,
+    /// New data goes before what is held for lost.
+    NewFirst = 1 << 21,
+    /// A first partial acknowledgement restarted the timer; further ones do not (RFC 6582 3.2).
+    PartialAcked = 1 << 22,
 }
 
 /// The parts of a control block that are known at its start.

@@ -6,7 +6,7 @@ use burstlane::net::DropReason;
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::Duration;
-use burstlane::toolkit::{Acked, SeqNum};
+use burstlane::toolkit::{Acked, Recovery, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
 use crate::Tcp;
@@ -39,6 +39,10 @@ pub(crate) struct Totals {
     pub(crate) window_grew: bool,
     /// The peer reported a duplicate (RFC 2883).
     pub(crate) duplicate_reported: bool,
+    /// And it was what a probe had repeated.
+    pub(crate) probe_reported: bool,
+    /// What was held for lost and not sent again, and arrived, bytes.
+    pub(crate) originals_bytes: u64,
     /// An acknowledgement of nothing new, without a SACK.
     pub(crate) plain_duplicate: bool,
 }
@@ -133,6 +137,7 @@ impl Tcp {
         totals.acked_bytes += acked.bytes;
         totals.delivered_bytes += acked.delivered;
         totals.lost_bytes += acked.lost;
+        totals.originals_bytes += acked.not_lost_after_all;
         totals.scoreboard_changed = true;
         if let Some(resent_at) = resent_at {
             totals.rtt = Some(cx.now.since(resent_at));
@@ -144,6 +149,7 @@ impl Tcp {
         }
         if acked.recovery_ended {
             conn.unset(Flag::RetransmitNow);
+            conn.unset(Flag::PartialAcked);
         }
     }
 
@@ -169,6 +175,12 @@ impl Tcp {
         }
         if conn.has(Flag::ProbeSent) {
             self.judge_probe(conn, totals);
+        }
+        if conn.has(Flag::TimeoutInDoubt) {
+            self.judge_timeout(cx, conn, io, totals);
+        }
+        if totals.duplicate_reported {
+            self.judge_reduction(cx, conn);
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
@@ -217,7 +229,7 @@ impl Tcp {
             self.note_idle(cx.now, conn);
         } else if planted!(self.config, TimerStopsAtPartialAck) {
             conn.disarm();
-        } else if totals.acked_bytes > 0 {
+        } else if totals.acked_bytes > 0 && !is_later_partial(conn) {
             self.arm_answer(cx.now, conn);
         }
     }
@@ -235,6 +247,18 @@ impl Tcp {
             cx.request_settle();
         }
     }
+}
+
+/// Whether this is a partial acknowledgement of a recovery without SACK, and not its first. Such a recovery mends one loss in a
+/// round trip; the timer, which only the first restarts, ends it when there are too many (RFC 6582 3.2 and 4, "impatient").
+#[inline]
+fn is_later_partial(conn: &mut Conn) -> bool {
+    if conn.has(Flag::Sack) || conn.ledger.recovery() != Recovery::Fast {
+        return false;
+    }
+    let is_later = conn.has(Flag::PartialAcked);
+    conn.set(Flag::PartialAcked);
+    is_later
 }
 
 /// Header prediction: the next in-order segment of an open connection, with an acknowledgement of what was sent, without

@@ -31,6 +31,7 @@ mod output;
 mod probe;
 mod recovery;
 mod remnant;
+mod spurious;
 mod state;
 mod timers;
 mod window;

@@ -211,7 +211,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         if conn.state().can_send() {
             self.fit_to_path(cx, conn, path, out);
-            if conn.ledger.lost_bytes() > 0 {
+            if conn.ledger.lost_bytes() > 0 && !conn.has(Flag::NewFirst) {
                 self.send_lost(cx, conn, io, path, out)?;
             }
             let before = conn.snd_nxt();
@@ -222,10 +222,12 @@ impl Tcp {
                 };
                 self.send_new(cx, conn, io, path, out, plan)?;
             }
+            if conn.has(Flag::NewFirst) {
+                self.end_new_first(conn, before);
+                self.send_lost(cx, conn, io, path, out)?;
+            }
             if conn.has(Flag::ProbeOwed) {
-                if conn.snd_nxt() == before {
-                    self.send_tail_probe(cx, conn, io, path, out)?;
-                }
+                self.send_probe_of_tail(cx, conn, io, path, out, before)?;
                 conn.unset(Flag::ProbeOwed);
             }
         }
@@ -291,7 +293,7 @@ impl Tcp {
     }
 
     #[inline]
-    fn send_new(
+    pub(crate) fn send_new(
         &mut self,
         cx: &mut Context<'_, Self>,
         conn: &mut Conn,

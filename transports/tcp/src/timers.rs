@@ -5,6 +5,7 @@
 use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
 use burstlane::time::Instant;
+use burstlane::toolkit::Timeout;
 use burstlane::transport::{Class, Context, FlowError};
 
 use crate::conn::{Conn, Flag, Timer};
@@ -84,7 +85,9 @@ impl Tcp {
         if !planted!(self.config, NeverBacksOff) {
             conn.rtt.back_off();
         }
-        let timeout = conn.ledger.mark_all_lost();
+        let was_in = conn.ledger.recovery();
+        let timeout = mark_lost(conn, cx.now);
+        self.question_timeout(conn, was_in, timeout);
         self.control_timeout(cx, conn, timeout.first);
         conn.arm_retransmit(cx.now);
         cx.want_tx(Class::Data);
@@ -112,7 +115,7 @@ impl Tcp {
         let in_flight_before = conn.ledger.in_flight_bytes();
         let mut totals = Totals { in_flight_before, ..Totals::default() };
         self.detect_loss(cx, conn, &mut totals);
-        if totals.new_episode {
+        if totals.new_episode || conn.has(Flag::Repairing) {
             self.control_congestion(cx, conn, &totals);
         }
         if conn.timer == Timer::None && !conn.ledger.is_empty() {
@@ -186,6 +189,17 @@ impl Tcp {
             conn.set_deadline(cx);
         }
     }
+}
+
+/// What a timeout means for what is outstanding. The head goes again whatever else is in flight (RFC 6298 5.4).
+fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
+    conn.unset(Flag::PartialAcked);
+    let is_known = conn.has(Flag::Sack);
+    let timeout = if is_known { conn.ledger.mark_overdue_lost(now, &conn.rtt) } else { conn.ledger.mark_all_lost() };
+    if conn.ledger.lost_bytes() > 0 {
+        conn.set(Flag::RetransmitNow);
+    }
+    timeout
 }
 
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
