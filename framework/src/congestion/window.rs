@@ -49,6 +49,10 @@ impl Window {
         if sample.recovery == Recovery::Fast || sample.app_limited {
             return 0;
         }
+        // Nor by what arrived beyond a hole: it may be a loss (RFC 5681 3.2 step 1, RFC 3042 2).
+        if sample.acked_bytes == 0 && sample.sacked_bytes > 0 {
+            return 0;
+        }
         if !self.in_slow_start() {
             return sample.delivered_bytes;
         }

@@ -291,7 +291,7 @@ impl SentLedger {
     /// trip and the reordering window, and the head in any case (RFC 8985 6.3). What was sent since then may still arrive.
     pub fn mark_overdue_lost(&mut self, now: Instant, rtt: &RttEstimator) -> Timeout {
         let board = self.board();
-        let deadline = board.rack.timeout_deadline(now, rtt.smoothed());
+        let deadline = board.rack.timeout_deadline(now, rtt);
         self.on_timeout(deadline)
     }
 

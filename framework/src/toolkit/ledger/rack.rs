@@ -3,6 +3,7 @@
 
 use super::board::Entry;
 use crate::time::{Duration, Instant};
+use crate::toolkit::RttEstimator;
 
 /// The variables of RFC 8985 5.3, per flow.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +63,11 @@ impl Rack {
     }
 
     /// Section 6.3: what was sent by then, and has not arrived by `now`, is held for lost when the timer fires.
-    pub(super) fn timeout_deadline(&self, now: Instant, srtt: Duration) -> Instant {
-        now - (self.rtt + self.reordering_window(false, srtt))
+    /// Before the first delivery that was looked at, the estimator's round trip stands for RACK's.
+    pub(super) fn timeout_deadline(&mut self, now: Instant, rtt: &RttEstimator) -> Instant {
+        self.min_rtt = rtt.min();
+        let latest = if self.rtt == Duration::ZERO { rtt.latest() } else { self.rtt };
+        now - (latest + self.reordering_window(false, rtt.smoothed()))
     }
 
     /// What was sent again was not needed, so its originals were delivered: what they overtook is to be seen anew.

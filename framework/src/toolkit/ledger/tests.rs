@@ -232,8 +232,11 @@ impl Pair {
         // The head is the whole of what was sent at once with it, and not cut since.
         let head =
             ledger.board.as_ref().and_then(|board| board.entries.get(1)).map_or(usize::MAX, |next| next.start as usize);
-        // As the ledger knows the minimum: from the last detection.
-        let patience = model.rack_rtt + (self.min_rtt / 4).min(self.rtt.smoothed());
+        if is_timed {
+            self.min_rtt = self.rtt.min();
+        }
+        let latest = if model.rack_rtt == Duration::ZERO { self.rtt.latest() } else { model.rack_rtt };
+        let patience = latest + (self.min_rtt / 4).min(self.rtt.smoothed());
         for (at, unit) in model.units[model.una..].iter_mut().enumerate() {
             let is_due = !is_timed || reneged || model.una + at < head || unit.sent_at <= *now - patience;
             if unit.state == State::InFlight && is_due || (unit.state == State::Sacked && reneged) {
