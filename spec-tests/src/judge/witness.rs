@@ -38,6 +38,8 @@ pub(super) struct Witness {
     pub(super) troubled_at: Instant,
     /// What may be sent before the first answer.
     pub(super) initial_window_bytes: u64,
+    /// What a probe for a silent tail may send beyond it (RFC 8985 7.3).
+    pub(super) probe_bytes: u64,
     pub(super) silence: [Silence; 2],
     /// Packets that somebody changed on the way: who sent them, when they arrive, and as what.
     pub(super) tampered: Vec<(Side, Instant, Vec<u8>)>,
@@ -75,6 +77,7 @@ impl Witness {
             strikes: 0,
             troubled_at: Instant::ZERO,
             initial_window_bytes: initial_window_bytes(scenario.link.mtu),
+            probe_bytes: u64::from(scenario.link.mtu),
             silence: Default::default(),
             tampered: Vec::new(),
             translated: Vec::new(),
