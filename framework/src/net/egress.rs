@@ -58,7 +58,7 @@ pub enum TxStop {
         /// The path's largest IP packet, bytes.
         mtu: u32,
     },
-    /// The path is gone: ask for it again.
+    /// The path is gone: ask for it again. Or the datagram would go to port 0, which nobody has.
     NoPath,
 }
 
@@ -245,6 +245,12 @@ impl<'a> TxBatch<'a> {
         self.net.paths.get(path).map(|path| path.mtu)
     }
 
+    /// The same, before errors said that a link on the way takes less: what it may come to again (RFC 1191 6.3).
+    #[must_use]
+    pub fn link_mtu(&self, path: PathId) -> Option<u32> {
+        self.net.paths.get(path).map(|path| path.link_mtu)
+    }
+
     /// The time of this batch.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -255,6 +261,10 @@ impl<'a> TxBatch<'a> {
     #[inline(always)]
     fn open(&mut self, id: PathId, info: &TxInfo) -> Result<Out<'_>, TxStop> {
         let path = self.net.paths.get(id).ok_or(TxStop::NoPath)?;
+        if matches!(self.encapsulation, Encapsulation::Udp) && info.destination_port == 0 {
+            // A sender that has no port expects no answer (RFC 768).
+            return Err(TxStop::NoPath);
+        }
         if !path.hop_known.holds(self.net.neighbours.epoch(), self.now) {
             self.find_hop(id)?;
         }

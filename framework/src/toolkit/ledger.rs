@@ -61,7 +61,7 @@ pub struct Acked {
     /// Of `delivered`, what was held for lost and had not been sent again: the verdict was wrong.
     pub not_lost_after_all: u64,
     /// Round-trip time by Karn's rule (RFC 6298 3): since the oldest of the newly delivered was sent, and only if none
-    /// of them was ever sent twice. It includes the peer's acknowledgement delay.
+    /// of them was ever sent twice or held for lost. It includes the peer's acknowledgement delay.
     pub rtt_sample: Option<Duration>,
     /// When the newest of the newly delivered was (last) sent.
     pub newest_sent_at: Option<Instant>,
@@ -78,7 +78,7 @@ pub struct Sacked {
     pub bytes: u64,
     /// Of these, what was held for lost and had not been sent again: the verdict was wrong.
     pub not_lost_after_all: u64,
-    /// Since the newest of the newly sacked was sent, over those sent only once.
+    /// Since the newest of the newly sacked was sent, over those sent only once and not held for lost.
     pub rtt_sample: Option<Duration>,
 }
 
@@ -303,8 +303,8 @@ impl SentLedger {
     }
 
     /// The losses of this recovery turned out not to be (F-RTO, D-SACK; RFC 5682, RFC 3708): whatever is held for lost is in
-    /// flight again and the recovery is over. Losses are looked for anew, from the next delivery on: what was taken for the
-    /// arrival of a retransmission was that of its original. The caller tells the controller.
+    /// flight again and the recovery is over. What was taken for the arrival of a retransmission was that of its original, and
+    /// overtook less. The caller tells the controller.
     pub fn undo(&mut self) {
         if let Some(board) = &mut self.board {
             board.undo();

@@ -13,7 +13,7 @@ use burstlane::transport::Transport;
 use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_spec::judge::{Run, Watch, run, unfit};
 use burstlane_spec::{Face, Promises, Scenario, Subject};
-use burstlane_tcp::Tcp;
+use burstlane_tcp::{Ecn, Tcp};
 use burstlane_udp::{Udp, UdpConfig};
 use stop_and_wait::StopAndWait;
 
@@ -25,6 +25,8 @@ pub fn tcp() -> Subject<Tcp> {
     promises.piece_bytes_max = 32 * 1024;
     Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
         let before_the_wrap = (scenario.seed >> 1) % 20_000;
+        let ecns = [Ecn::Accept, Ecn::Classic, Ecn::Accurate];
+        config.ecn = ecns.get((scenario.seed >> 24) as usize % 4).copied().unwrap_or(Ecn::Off);
         config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
         let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
         if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
@@ -33,8 +35,8 @@ pub fn tcp() -> Subject<Tcp> {
     })
 }
 
-/// RUDP with its defaults; in some of the runs its windows are small, so that they shut (but not where a bottleneck is to be
-/// filled).
+/// RUDP with its defaults; in some of the runs its windows and queues are small, so that they shut and fill (but not where a
+/// bottleneck is to be filled).
 #[must_use]
 pub fn rudp() -> Subject<Rudp> {
     let mut promises = Promises::reliable();
@@ -46,6 +48,7 @@ pub fn rudp() -> Subject<Rudp> {
         |config, scenario| {
             if scenario.seed.is_multiple_of(3) && scenario.link.queue_frames_max.is_none() {
                 (config.channel.message_bytes_max, config.channel.window_bytes) = (16 * 1024, 17 * 1024);
+                (config.channel.stream_bytes_max, config.channel.tx_messages_max) = (4 * 1024, 2);
             }
         },
     )

@@ -38,6 +38,8 @@ pub struct Options {
     pub timestamps: Option<(u32, u32)>,
     blocks: [(u32, u32); BLOCKS_MAX],
     block_count: usize,
+    /// Counts of marked bytes are there (RFC 9768 3.2.3).
+    pub accurate_ecn: bool,
 }
 
 impl Options {
@@ -54,7 +56,8 @@ pub(super) fn decode<'f>(header: &IpHeader, body: &'f [u8]) -> Result<Segment<'f
     ensure!((FIXED_BYTES..=body.len()).contains(&header_bytes), "TCP: data offset {}", tcp.get_data_offset());
     ensure!(header.is_sum_right(body), "TCP: checksum {:#06x}", tcp.get_checksum());
     ensure!(tcp.get_source() != 0 && tcp.get_destination() != 0, "TCP: port 0");
-    ensure!(tcp.get_reserved() == 0, "TCP: reserved bits {:#06b}", tcp.get_reserved());
+    // The lowest of them is AE (RFC 9768 3.2.2).
+    ensure!(tcp.get_reserved() & !1 == 0, "TCP: reserved bits {:#06b}", tcp.get_reserved());
     let flags = tcp.get_flags();
     ensure_flags(&tcp, flags)?;
     let options = options(&body[FIXED_BYTES..header_bytes], flags & TcpFlags::SYN != 0)?;
@@ -137,6 +140,10 @@ fn take_option(options: &mut Options, kind: u8, value: &[u8], is_syn: bool) -> R
             }
             is_new
         }
+        (ACCURATE_ECN_0 | ACCURATE_ECN_1, counts) => {
+            ensure!(matches!(counts.len(), 0 | 3 | 6 | 9), "TCP: AccECN with {} bytes (RFC 9768 3.2.3)", counts.len());
+            !std::mem::replace(&mut options.accurate_ecn, true)
+        }
         _ => return Err(Flaw(format!("TCP: option {kind} with {} bytes", value.len()))),
     };
     ensure!(is_new, "TCP: option {kind} twice");
@@ -180,3 +187,5 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const ACCURATE_ECN_0: u8 = 172;
+const ACCURATE_ECN_1: u8 = 174;

@@ -12,6 +12,7 @@ use burstlane::transport::FlowError;
 use burstlane_sim::Network;
 
 use super::laws::Law;
+use super::wakeups::Wait;
 use super::witness::Witness;
 use crate::face::Channel;
 use crate::pattern::Pattern;
@@ -38,19 +39,23 @@ pub struct Report {
     pub is_done: bool,
     /// The flow failed under it.
     pub failed: Option<FlowError>,
+    /// It acts only when it is told to, or by its own time.
+    pub waits_for_events: bool,
 }
 
 /// `opened, sent 20, received 100, finished; waits`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed, .. } = self;
+        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed, waits_for_events, .. } =
+            self;
         f.write_str(if *has_opened { "opened" } else { "never opened" })?;
         write!(f, ", sent {accepted}, received {received}")?;
         f.write_str(if *has_finished { ", finished" } else { "" })?;
         f.write_str(if *saw_end { ", saw the peer's end" } else { "" })?;
         match failed {
             Some(error) => write!(f, "; failed: {error}"),
-            None => f.write_str(if *is_done { "; done" } else { "; waits" }),
+            None if *is_done => f.write_str("; done"),
+            None => f.write_str(if *waits_for_events { "; waits to be told" } else { "; waits" }),
         }
     }
 }
@@ -79,6 +84,7 @@ pub(super) struct App<C> {
     reads_at: Instant,
     is_reliable: bool,
     buffer: Vec<u8>,
+    pub(super) wait: Wait,
 }
 
 /// Which end of which flow this is, and where it lives.
@@ -108,8 +114,10 @@ impl<C: Channel> App<C> {
         seed: u64,
         reports: &[Rc<RefCell<Report>>; 2],
         is_reliable: bool,
+        wait: Wait,
     ) -> Self {
         let side = place.side.index();
+        reports[side].borrow_mut().waits_for_events = wait.is_for_events();
         let content = |side: usize| Content {
             seed: seed.wrapping_add(place.flow as u64 * 2 + side as u64),
             sizes: plans[side].sizes().collect(),
@@ -130,6 +138,7 @@ impl<C: Channel> App<C> {
             is_reliable,
             buffer: vec![0; BUFFER_BYTES],
             place,
+            wait,
         }
     }
 
@@ -146,6 +155,13 @@ impl<C: Channel> App<C> {
     /// What the application does in its host's turn. Returns whether it did anything.
     pub(super) fn turn(&mut self) -> bool {
         let Some(channel) = self.channel.take() else { return false };
+        if !self.wait.is_due(channel.id(), self.place.network.now(), self.resumes_at, self.reads_at) {
+            if self.wait.is_forgotten(&channel) {
+                self.place.accuse(Law::Progress, || "waits to be told that there is something to read".to_owned());
+            }
+            self.channel = Some(channel);
+            return false;
+        }
         let mut moved = self.receive(&channel);
         let has_failed = self.report.borrow().failed.is_some();
         match channel.ended() {
@@ -281,6 +297,7 @@ impl<C: Channel> App<C> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.report.borrow_mut().is_drained = true;
+                    self.wait.for_data();
                     break;
                 }
                 Err(error) => {

@@ -14,7 +14,8 @@ pub enum Law {
     NothingBehindTheEnd,
     /// The peer's end is seen only by who has received everything before it.
     HonestEnd,
-    /// Once faults stop, all that was accepted arrives and both ends finish, within a time that the back-off explains.
+    /// Once faults stop, all that was accepted arrives and both ends finish, within a time that the back-off explains. Who waits
+    /// to be told that there is something to read is told in the turn in which it is there.
     Progress,
     /// Nobody's flow fails while no application aborts and no silence outlasts the transport's patience.
     NoFalseAlarm,

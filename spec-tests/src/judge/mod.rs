@@ -13,6 +13,7 @@ mod run;
 mod silence;
 mod spells;
 mod strangers;
+mod wakeups;
 mod watch;
 mod witness;
 

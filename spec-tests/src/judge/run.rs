@@ -19,6 +19,7 @@ use super::laws::{Broken, Law};
 use super::link::FaultyLink;
 use super::spells::Spells;
 use super::strangers::Strangers;
+use super::wakeups::{Told, Wait};
 use super::witness::{self, Witness};
 use crate::face::{Channel, Face, Handle};
 use crate::hosts::{Hosts, HostsConfig, PORT};
@@ -80,6 +81,7 @@ struct Stage<'a> {
     promises: &'a Promises,
     hosts: Hosts,
     witness: Rc<RefCell<Witness>>,
+    told: [Told; 2],
     reports: Vec<[Rc<RefCell<Report>>; 2]>,
     over_at: RefCell<Vec<[Instant; 2]>>,
     spells: RefCell<Spells>,
@@ -112,6 +114,7 @@ impl<'a> Stage<'a> {
         let stage = Self {
             scenario,
             promises: &subject.promises,
+            told: Told::on(&hosts, engines),
             hosts,
             witness,
             reports: scenario.flows.iter().map(|_| Default::default()).collect(),
@@ -135,8 +138,9 @@ impl<'a> Stage<'a> {
             network: self.hosts.world.network().clone(),
             witness: Rc::clone(&self.witness),
         };
-        let plans = [flow.side(Side::Left), flow.side(Side::Right)];
-        App::new(place, plans, self.scenario.seed, &self.reports[number], self.promises.is_reliable)
+        let (seed, plans) = (self.scenario.seed, [flow.side(Side::Left), flow.side(Side::Right)]);
+        let wait = Wait::new(&self.told[side.index()], seed, number, side);
+        App::new(place, plans, seed, &self.reports[number], self.promises.is_reliable, wait)
     }
 
     /// The application that opens.
@@ -186,7 +190,8 @@ impl<'a> Stage<'a> {
         let mut is_ours_to_come = true;
         let mut others: Vec<Handle<T>> = Vec::new();
         self.hosts.add_app(1, move |host: &Host| {
-            while let Some(flow) = listener.accept_flow() {
+            let may_accept = app.wait.may_accept(listener.id());
+            while may_accept && let Some(flow) = listener.accept_flow() {
                 let handle = <T::Io as Face>::handle(host, engines[1], flow);
                 // Strangers open flows too, and what is left of an old opening may open one again.
                 let ends = host.with(engines[1], |core, _, _| core.endpoints(flow));
@@ -277,8 +282,11 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A storm is not waited out.
+    /// Neither a storm nor a host that spins is waited out.
     fn check_storm(&self, now: Instant) {
+        if self.hosts.world.forced_advances() > 0 {
+            self.witness.borrow_mut().accuse(now, Law::NoSpin, || "a host asks for turns without end".to_owned());
+        }
         let packets = self.witness.borrow().packets.iter().sum::<u64>();
         if packets > STORM_PACKETS && packets > 4 * self.packets_allowed(now.since(Instant::ZERO)) {
             self.witness.borrow_mut().accuse(now, Law::Frugality, || format!("{packets} packets, and no end"));

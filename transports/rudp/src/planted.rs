@@ -84,11 +84,15 @@ mod bugs {
         LingersForEver,
         /// What was received in part is not given back.
         LeaksBuffers,
+        /// A message is handed over without a word to who waits for it: the lost wake-ups of event loops.
+        ForgetsToWakeReaders,
+        /// Messages of a full queue leave it without a word to who waits for the room.
+        ForgetsToWakeWriters,
     }
 
     impl PlantedBug {
         /// All of them.
-        pub const ALL: [Self; 20] = [
+        pub const ALL: [Self; 22] = [
             Self::NeverAsksAgain,
             Self::GuessableIds,
             Self::TrustsAnyOpener,
@@ -109,6 +113,8 @@ mod bugs {
             Self::LeavesNoLastWord,
             Self::LingersForEver,
             Self::LeaksBuffers,
+            Self::ForgetsToWakeReaders,
+            Self::ForgetsToWakeWriters,
         ];
 
         /// Its name: `never_asks_again`.
@@ -135,6 +141,8 @@ mod bugs {
                 Self::LeavesNoLastWord => "leaves_no_last_word",
                 Self::LingersForEver => "lingers_for_ever",
                 Self::LeaksBuffers => "leaks_buffers",
+                Self::ForgetsToWakeReaders => "forgets_to_wake_readers",
+                Self::ForgetsToWakeWriters => "forgets_to_wake_writers",
             }
         }
     }

@@ -11,7 +11,8 @@ use burstlane::transport::TxStatus;
 use crate::config::{Config, MSS_MIN};
 use crate::conn::timestamp;
 use crate::cookie;
-use crate::options::{SynOptions, Timestamps};
+use crate::ecn::{ECT0, Feedback};
+use crate::options::{self, SynOptions, Timestamps};
 use crate::remnant::{HalfOpen, TimeWait};
 use crate::wire::{self, Control, FIXED_BYTES, Header, HeaderBytes};
 
@@ -133,11 +134,19 @@ impl Answer {
             }
             AnswerKind::Challenge(half) => {
                 let window = syn_window(config) >> half.receive_scale(config);
-                let header = HeaderBytes::new(&self.tuple, half.iss + 1, half.irs + 1, wire::ACK, window);
+                // No packet but SYNs came yet, and those are not counted.
+                let flags = wire::ACK | wire::ace(half.ecn.first_ace());
+                let header = HeaderBytes::new(&self.tuple, half.iss + 1, half.irs + 1, flags, window);
                 with_timestamps(header, half.ts_recent, timestamp(now, ts_offset))
             }
             AnswerKind::LastAck(wait) => {
-                let header = HeaderBytes::new(&self.tuple, wait.snd_nxt, wait.rcv_nxt, wire::ACK, wait.window);
+                let header = HeaderBytes::new(
+                    &self.tuple,
+                    wait.snd_nxt,
+                    wait.rcv_nxt,
+                    wire::ACK | wire::ace(wait.ace),
+                    wait.window,
+                );
                 with_timestamps(header, wait.ts_recent, timestamp(now, ts_offset))
             }
         };
@@ -158,8 +167,14 @@ impl HalfOpen {
             window_scale: self.offers.window_scale.map(|_| config.window_scale()),
             sack_permitted: self.offers.sack_permitted,
         };
-        let header = HeaderBytes::new(tuple, self.iss, self.irs + 1, wire::SYN | wire::ACK, syn_window(config));
-        with_timestamps(header, self.ts_recent, now).with_options(&options.to_bytes())
+        let flags = wire::SYN | wire::ACK | wire::ace(self.ecn.syn_ack_ace(self.retries));
+        let header = HeaderBytes::new(tuple, self.iss, self.irs + 1, flags, syn_window(config));
+        let header = with_timestamps(header, self.ts_recent, now).with_options(&options.to_bytes());
+        if self.ecn.feedback == Feedback::Accurate && self.retries == 0 {
+            // Whether it gets through is so tried (RFC 9768 3.2.3.2.1); if not, the next one goes without.
+            return header.with_options(&options::accurate_ecn(1, 0, None));
+        }
+        header
     }
 }
 
@@ -199,6 +214,9 @@ pub(crate) const TX_INFO: TxInfo = TxInfo {
     source_port: 0,
     destination_port: 0,
 };
+
+/// And what may be marked on its way (RFC 3168 5).
+pub(crate) const TX_INFO_ECT: TxInfo = TxInfo { ecn: ECT0, ..TX_INFO };
 
 /// Answers that wait to leave.
 /// Answers that wait for a next hop at once, and for how long: three questions take so long (RFC 4861 10).

@@ -60,6 +60,7 @@ impl Tcp {
             rcv_nxt: SeqNum::of_offset(conn.rcv_nxt),
             ts_recent: conn.has(Flag::Timestamps).then_some(conn.ts_recent),
             window: (conn.rcv_wnd() >> conn.rcv_scale()).min(u32::from(u16::MAX)) as u16,
+            ace: conn.ace(),
             until,
         };
         cx.retire(Remnant::TimeWait(wait), until);

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::{Prr, Reassembly};
+use burstlane::toolkit::{MtuSearch, Prr, Reassembly};
 
-use crate::spurious::Reduction;
+use crate::ecn::Counters;
+use crate::spurious::{Doubt, Reduction};
 
 /// See the module.
 pub(crate) struct Cold {
@@ -18,6 +19,13 @@ pub(crate) struct Cold {
     pub(crate) reassembly: Reassembly,
     /// Duplicate acknowledgements owed to a peer without SACK, if `Flag::DuplicatesOwed`.
     pub(crate) duplicates_owed: u8,
+    /// Marks, if ECN is agreed on.
+    pub(crate) ecn: Counters,
+    /// What the path carries, if large segments vanish.
+    pub(crate) mtu_search: MtuSearch,
+    /// The segment whose size is tried, if one is on its way, and that of its packet.
+    pub(crate) mtu_trial: Range<u64>,
+    pub(crate) mtu_tried: u32,
     /// Where the stream of the peer ends, if its FIN came early.
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
@@ -34,6 +42,10 @@ pub(crate) struct Cold {
     pub(crate) prr: Prr,
     /// What might be taken back.
     pub(crate) reduction: Reduction,
+    /// Whether the last timeout was needed, as far as that is known.
+    pub(crate) doubt: Doubt,
+    /// A partial acknowledgement restarted the timer in this recovery; further ones do not (RFC 6582 3.2).
+    pub(crate) partial_acked: bool,
     /// What came twice, and is to be told (RFC 2883), if `Flag::DuplicateOwed`.
     pub(crate) duplicate: Range<u64>,
     /// Timeouts in a row without an answer.
@@ -75,6 +87,10 @@ impl Cold {
             irs: 0,
             reassembly: Reassembly::new(),
             duplicates_owed: 0,
+            ecn: Counters::default(),
+            mtu_search: MtuSearch::new(),
+            mtu_trial: 0..0,
+            mtu_tried: 0,
             fin_at: 0,
             controller: None,
             peer_mss,
@@ -83,6 +99,8 @@ impl Cold {
             probe_is_new: false,
             prr: Prr::default(),
             reduction: Reduction::default(),
+            doubt: Doubt::default(),
+            partial_acked: false,
             duplicate: 0..0,
             timeouts: 0,
             silent_since: now,

@@ -4,6 +4,7 @@ use burstlane::congestion::{Controller, Cubic};
 use burstlane::time::Duration;
 use burstlane::toolkit::RtoConfig;
 
+use crate::ecn::Ecn;
 use crate::options::WINDOW_SCALE_MAX;
 
 /// Configuration of the transport on a host; all its connections share it. Made by [`Config::default`] and changed
@@ -44,6 +45,8 @@ pub struct Config {
     pub sack: bool,
     /// Offer window scaling (RFC 7323). Without it windows end at 64 KiB.
     pub window_scaling: bool,
+    /// Explicit congestion notification (RFC 3168, RFC 9768).
+    pub ecn: Ecn,
     /// For tests of what happens where sequence numbers wrap: a connection that is opened at time zero begins here, later ones
     /// 61 numbers further for each millisecond. Never on a network: numbers that can be guessed let strangers in (RFC 6528).
     pub fixed_isn: Option<u32>,
@@ -105,6 +108,7 @@ impl Default for Config {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            ecn: Ecn::default(),
             fixed_isn: None,
             #[cfg(feature = "planted-bugs")]
             planted: None,

@@ -42,7 +42,9 @@ impl Tcp {
         let app_limited = totals.in_flight_before + u64::from(conn.segment_bytes()) < u64::from(conn.cwnd);
         let app_limited = app_limited && !planted!(self.config, InflatesUnusedWindow);
         let wanted = if app_limited { Interests::ACK_APP_LIMITED } else { Interests::ACK };
-        if !totals.new_episode && !self.interests.contains(wanted) && !conn.has(Flag::Repairing) {
+        let has_marks = totals.marked_bytes > 0;
+        let is_told = totals.new_episode || has_marks || conn.has(Flag::Repairing);
+        if !is_told && !self.interests.contains(wanted) {
             return;
         }
         self.control_congestion_slowly(cx, conn, totals, app_limited);
@@ -64,6 +66,10 @@ impl Tcp {
             let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
             controller.on_congestion(now, &CongestionEvent::Loss { lost_bytes: totals.lost_bytes, outstanding_bytes });
         }
+        if totals.marked_episode {
+            let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
+            controller.on_congestion(now, &CongestionEvent::Ecn { outstanding_bytes });
+        }
         if totals.delivered_bytes > 0 {
             let mut sample = AckSample::new(now);
             sample.acks = totals.acks.max(1);
@@ -71,6 +77,7 @@ impl Tcp {
             sample.sacked_bytes = totals.sacked_bytes;
             sample.delivered_bytes = totals.delivered_bytes;
             sample.lost_bytes = totals.lost_bytes;
+            sample.ce_marked_bytes = totals.marked_bytes.min(totals.delivered_bytes);
             sample.in_flight_before = totals.in_flight_before;
             sample.in_flight = conn.ledger.in_flight_bytes();
             sample.rtt = totals.rtt;
@@ -82,16 +89,16 @@ impl Tcp {
         }
         conn.cwnd = window(controller);
         let ssthresh = controller.ssthresh();
-        if totals.new_episode {
+        if totals.new_episode || totals.marked_episode {
             cold.reduction = Reduction::new(conn.snd_una(), cold.retransmitted_bytes);
         }
         if conn.ledger.recovery() == Recovery::Fast && conn.has(Flag::Sack) {
             repair(conn, cold, totals);
-        } else {
+        } else if conn.ledger.recovery() != Recovery::Timeout {
             conn.unset(Flag::Repairing);
         }
         let (cwnd, in_flight) = (u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
-        if conn.cwnd != before || totals.new_episode {
+        if conn.cwnd != before || totals.new_episode || totals.marked_episode {
             cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
         }
     }
@@ -107,7 +114,6 @@ impl Tcp {
     pub(crate) fn control_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, first: bool) {
         let outstanding_bytes = conn.ledger.outstanding();
         self.tell_controller(cx.now, conn, &CongestionEvent::Rto { first, outstanding_bytes });
-        conn.unset(Flag::Repairing);
         if first && let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.reduction = Reduction::new(conn.snd_una(), cold.retransmitted_bytes);
         }

@@ -115,16 +115,22 @@ pub(crate) enum Flag {
     Gap = 1 << 16,
     /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
     DuplicatesOwed = 1 << 17,
-    /// Losses are being repaired at the rate of RFC 9937, which decides over the window until then.
+    /// A recovery is under way, and the cold part knows how fast it may go (RFC 9937), or, after a timeout, whether that was
+    /// needed at all (RFC 5682).
     Repairing = 1 << 18,
-    /// Whether the last timeout was needed is not known yet (RFC 5682).
-    TimeoutInDoubt = 1 << 19,
-    /// And new data was sent to find out.
-    TimeoutTried = 1 << 20,
-    /// New data goes before what is held for lost.
-    NewFirst = 1 << 21,
-    /// A first partial acknowledgement restarted the timer; further ones do not (RFC 6582 3.2).
-    PartialAcked = 1 << 22,
+    /// Segments are smaller than the peer would take, for what the path carries: it may carry more later.
+    PathNarrow = 1 << 20,
+    /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).
+    HandshakeAce = 1 << 21,
+    /// The window was reduced for the peer's ECE, which is to know (RFC 3168 6.1.2).
+    CwrOwed = 1 << 22,
+    /// New data may be marked on its way instead of being dropped.
+    Ect = 1 << 23,
+    /// Marks are told as in RFC 3168.
+    EcnClassic = 1 << 24,
+    /// Marks are told as in RFC 9768.
+    EcnAccurate = 1 << 25,
+    // Above: the ACE of the peer's last segment, and of our next (`peer_ace`, `ace`).
 }
 
 /// The parts of a control block that are known at its start.
@@ -184,6 +190,26 @@ impl Conn {
     #[inline]
     pub(crate) fn unset(&mut self, flag: Flag) {
         self.flags &= !(flag as u32);
+    }
+
+    /// AE, CWR and ECE of what we send (RFC 9768 3.2.2); zero without ECN.
+    #[inline]
+    pub(crate) fn ace(&self) -> u8 {
+        (self.flags >> ACE_SHIFT) as u8
+    }
+
+    pub(crate) fn set_ace(&mut self, ace: u8) {
+        self.flags = self.flags & !(7 << ACE_SHIFT) | u32::from(ace & 7) << ACE_SHIFT;
+    }
+
+    /// AE, CWR and ECE of what the peer sends while it has nothing to say of marks.
+    #[inline]
+    pub(crate) fn peer_ace(&self) -> u8 {
+        (self.flags >> PEER_ACE_SHIFT) as u8 & 7
+    }
+
+    pub(crate) fn set_peer_ace(&mut self, ace: u8) {
+        self.flags = self.flags & !(7 << PEER_ACE_SHIFT) | u32::from(ace & 7) << PEER_ACE_SHIFT;
     }
 
     /// The one place where the state changes.
@@ -322,6 +348,9 @@ pub(crate) fn ticks(count: u32) -> Duration {
 }
 
 const TIMESTAMP_SHIFT: u32 = 20;
+/// Where in `flags` they are.
+const PEER_ACE_SHIFT: u32 = 26;
+const ACE_SHIFT: u32 = 29;
 /// A peer's full segment is taken to be at least this large, as long as no larger one came.
 pub(crate) const RCV_MSS_MIN: u16 = 536;
 

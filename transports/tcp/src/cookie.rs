@@ -20,6 +20,7 @@ use burstlane::transport::{LaneCx, Listener, Opened, Unmatched};
 use crate::Tcp;
 use crate::answer::AnswerKind;
 use crate::config::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN};
+use crate::ecn::{Agreed, Ecn};
 use crate::established::NO_MEMORY;
 use crate::options::{SynOptions, Timestamps, WINDOW_SCALE_MAX};
 use crate::remnant::HalfOpen;
@@ -29,6 +30,7 @@ use crate::wire::{Control, Header};
 #[derive(Debug)]
 pub(crate) struct Cookies {
     jar: CookieJar,
+    ecn: Ecn,
     /// When one was made last, by any lane: nanoseconds, to the second; zero if none was.
     made_at: AtomicU64,
 }
@@ -47,8 +49,8 @@ pub(crate) enum Returned {
 }
 
 impl Cookies {
-    pub(crate) fn new(key: (u64, u64)) -> Self {
-        Self { jar: CookieJar::new(key, SLOT), made_at: AtomicU64::new(0) }
+    pub(crate) fn new(key: (u64, u64), ecn: Ecn) -> Self {
+        Self { jar: CookieJar::new(key, SLOT), ecn, made_at: AtomicU64::new(0) }
     }
 
     /// Makes `half` one that need not be remembered: its ISS a cookie, its offers what the peer will bring back.
@@ -59,7 +61,7 @@ impl Cookies {
         let bound = bound(half.irs, half.ts_recent.map(|_| low_bits(&offers)));
         let iss = SeqNum(self.jar.make32(key.local(), key.remote(), bound, index, half.since));
         self.note(half.since);
-        HalfOpen { iss, offers, ..half }
+        HalfOpen { iss, offers, ecn: half.ecn.without_memory(), ..half }
     }
 
     /// Judges a segment for a listener. `timestamps` are the segment's, where we use them.
@@ -94,6 +96,7 @@ impl Cookies {
             until: now,
             window: header.window,
             retries: 0,
+            ecn: Agreed::recall(self.ecn, header.marks),
         })
     }
 
@@ -217,7 +220,8 @@ mod tests {
 
     fn half(irs: u32, offers: SynOptions, ts_recent: Option<u32>, now: Instant) -> HalfOpen {
         let (iss, irs) = (SeqNum(77), SeqNum(irs));
-        HalfOpen { iss, irs, offers, ts_recent, since: now, until: now, window: 9, retries: 0 }
+        let ecn = Agreed::default();
+        HalfOpen { iss, irs, offers, ts_recent, since: now, until: now, window: 9, retries: 0, ecn }
     }
 
     /// The ACK of a peer that got `half`'s SYN-ACK, whose timestamp was `stamp`.
@@ -231,6 +235,7 @@ mod tests {
             window: 500,
             control: Control::None,
             push: false,
+            marks: crate::ecn::Marks::default(),
         }
     }
 
@@ -253,7 +258,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_brings_back_what_the_syn_said((irs, offers, ts_recent) in syn(), clock: u32, at: u32, later in 0_u64..=60) {
-            let (cookies, now) = (Cookies::new((1, 2)), seconds(at.into()));
+            let (cookies, now) = (Cookies::new((1, 2), Ecn::Accept), seconds(at.into()));
             let baked = cookies.bake(&key(9), half(irs, offers, ts_recent, now));
             let header = third(&baked, stamp(clock, &baked.offers));
             let Returned::Fresh(back) = cookies.check(&key(9), &header, header.timestamps, now + Duration::from_secs(later))
@@ -270,7 +275,7 @@ mod tests {
 
         #[test]
         fn it_is_good_while_fresh_and_never_again((irs, offers, ts_recent) in syn(), at: u32, later in 0_u64..100_000) {
-            let (cookies, made) = (Cookies::new((1, 2)), seconds(at.into()));
+            let (cookies, made) = (Cookies::new((1, 2), Ecn::Accept), seconds(at.into()));
             let now = made + Duration::from_secs(later);
             let baked = cookies.bake(&key(9), half(irs, offers, ts_recent, made));
             // A flood that goes on.
@@ -283,11 +288,11 @@ mod tests {
 
         #[test]
         fn nothing_else_is_good((irs, offers, ts_recent) in syn(), what in 0..7, bit in 0_u32..32, at: u32) {
-            let (cookies, now) = (Cookies::new((1, 2)), seconds(at.into()));
+            let (cookies, now) = (Cookies::new((1, 2), Ecn::Accept), seconds(at.into()));
             let baked = cookies.bake(&key(9), half(irs, offers, ts_recent, now));
             let mut header = third(&baked, stamp(1 << 20, &baked.offers));
             let (mut jar, mut to) = (&cookies, key(9));
-            let other = Cookies::new((1, 3));
+            let other = Cookies::new((1, 3), Ecn::Accept);
             other.note(now);
             match what {
                 0 => header.seq = SeqNum(header.seq.0 ^ 1 << bit),
@@ -315,7 +320,8 @@ mod tests {
 
     #[test]
     fn nobody_gets_in_by_one_while_none_are_about() {
-        let (maker, quiet, now) = (Cookies::new((1, 2)), Cookies::new((1, 2)), seconds(1_000));
+        let (maker, quiet, now) =
+            (Cookies::new((1, 2), Ecn::Accept), Cookies::new((1, 2), Ecn::Accept), seconds(1_000));
         let baked = maker.bake(&key(9), half(5, SynOptions::default(), None, now));
         let header = third(&baked, 0);
         let check = |cookies: &Cookies, now| cookies.check(&key(9), &header, None, now);

@@ -6,7 +6,7 @@ use burstlane::net::DropReason;
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::Duration;
-use burstlane::toolkit::{Acked, Recovery, SeqNum};
+use burstlane::toolkit::{Acked, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
 use crate::Tcp;
@@ -28,6 +28,10 @@ pub(crate) struct Totals {
     pub(crate) lost_bytes: u64,
     /// The controller is to be told of a loss.
     pub(crate) new_episode: bool,
+    /// Bytes that arrived marked.
+    pub(crate) marked_bytes: u64,
+    /// The controller is to be told of marks.
+    pub(crate) marked_episode: bool,
     /// There is something for loss detection to look at.
     pub(crate) scoreboard_changed: bool,
     pub(crate) rtt: Option<Duration>,
@@ -73,7 +77,9 @@ impl Tcp {
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
-            cx.emit(Ready::READABLE);
+            if !planted!(self.config, ForgetsToWakeReaders) {
+                cx.emit(Ready::READABLE);
+            }
             self.schedule_ack(cx, conn);
         }
         conn.set_deadline(cx);
@@ -108,6 +114,9 @@ impl Tcp {
             return;
         }
         note_segment_size(conn, bytes, frame.meta.packets());
+        if conn.has(Flag::EcnAccurate) {
+            self.note_marks(cx, conn, header, frame.meta.packets());
+        }
         if io.rx.push(cx.mem, frame).is_err() {
             // Not kept, so not acknowledged: the peer sends it again.
             cx.count(NO_MEMORY);
@@ -149,7 +158,6 @@ impl Tcp {
         }
         if acked.recovery_ended {
             conn.unset(Flag::RetransmitNow);
-            conn.unset(Flag::PartialAcked);
         }
     }
 
@@ -176,7 +184,7 @@ impl Tcp {
         if conn.has(Flag::ProbeSent) {
             self.judge_probe(conn, totals);
         }
-        if conn.has(Flag::TimeoutInDoubt) {
+        if conn.has(Flag::Repairing) {
             self.judge_timeout(cx, conn, io, totals);
         }
         if totals.duplicate_reported {
@@ -184,6 +192,9 @@ impl Tcp {
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
+            if conn.has(Flag::PathNarrow) {
+                self.judge_trial(cx.now, conn, totals);
+            }
             self.control_congestion(cx, conn, totals);
             self.rearm(cx, conn, totals);
         }
@@ -210,7 +221,8 @@ impl Tcp {
             conn.unset(Flag::SmallSent);
         }
         let half = io.tx_max as usize / 2;
-        if after == 0 || before > half && after <= half {
+        let has_room = after == 0 || before > half && after <= half;
+        if has_room && !planted!(self.config, ForgetsToWakeWriters) {
             cx.emit(Ready::WRITABLE);
         }
         cx.observe_flow(|flow| {
@@ -229,7 +241,7 @@ impl Tcp {
             self.note_idle(cx.now, conn);
         } else if planted!(self.config, TimerStopsAtPartialAck) {
             conn.disarm();
-        } else if totals.acked_bytes > 0 && !is_later_partial(conn) {
+        } else if totals.acked_bytes > 0 && (conn.has(Flag::Sack) || !self.is_later_partial(conn)) {
             self.arm_answer(cx.now, conn);
         }
     }
@@ -249,18 +261,6 @@ impl Tcp {
     }
 }
 
-/// Whether this is a partial acknowledgement of a recovery without SACK, and not its first. Such a recovery mends one loss in a
-/// round trip; the timer, which only the first restarts, ends it when there are too many (RFC 6582 3.2 and 4, "impatient").
-#[inline]
-fn is_later_partial(conn: &mut Conn) -> bool {
-    if conn.has(Flag::Sack) || conn.ledger.recovery() != Recovery::Fast {
-        return false;
-    }
-    let is_later = conn.has(Flag::PartialAcked);
-    conn.set(Flag::PartialAcked);
-    is_later
-}
-
 /// Header prediction: the next in-order segment of an open connection, with an acknowledgement of what was sent, without
 /// anything that the long way must look at.
 #[inline]
@@ -278,6 +278,7 @@ fn is_predicted(conn: &Conn, header: &Header) -> bool {
         && header.seq == SeqNum::of_offset(conn.rcv_nxt)
         && !conn.has(Flag::Gap)
         && !conn.has(Flag::FinEarly)
+        && header.marks.are_as_before(conn.peer_ace())
         && timestamps_fit
         && ack >= una
         && ack <= conn.snd_nxt()

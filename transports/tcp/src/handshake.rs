@@ -86,6 +86,7 @@ impl Tcp {
             until: cx.now + self.config.rto.initial_rto,
             window: header.window,
             retries: 0,
+            ecn: self.config.ecn.agree(header.marks),
         };
         if check_room(listener).is_err() || !cx.has_remnant_room() {
             return self.answer_by_cookie(cx, key, half);
@@ -176,6 +177,11 @@ impl Tcp {
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
+            if half.ecn.on_syn_again(header.marks).is_err() {
+                self.answers.push(cx.now, key, AnswerKind::Reset { seq: half.iss + 1, ack: None });
+                cx.want_lane_tx();
+                return Verdict::Gone;
+            }
             half.note_timestamp(header);
             if planted!(self.config, RepeatedSynGetsAnotherIsn) {
                 half.iss = self.shared.isn(cx.now, &key);
@@ -251,6 +257,7 @@ impl Tcp {
         conn.ledger.clear((half.iss + 1).near(half.iss.first_offset()));
         let offers = SynOptions { mss: Some(peer_mss), ..half.offers };
         self.take_offers(&mut conn, &offers, half.ts_recent, half.irs, half.window);
+        self.start_ecn(&mut conn, half.ecn, half.retries);
         self.start_congestion(&mut conn, half.retries > 0);
         // What the SYN-ACK advertised.
         conn.rcv_adv = conn.rcv_nxt + u64::from(syn_window(&self.config));
@@ -333,9 +340,15 @@ impl Tcp {
             if let Some(rtt) = acked.rtt_sample.or(echoed) {
                 conn.rtt.on_sample(cx.now, rtt);
             }
+            self.ecn_answered(conn, header.marks);
             self.enter_established(cx, conn, io);
             conn.ack_now(cx);
+            if conn.has(Flag::HandshakeAce) {
+                // Data, if there is some, goes behind it (RFC 9768 3.2.2.1).
+                cx.want_tx(Class::Ack);
+            }
         } else {
+            self.ecn_crossed(conn, header.marks);
             conn.transition(cx, State::SynReceived);
             conn.set(Flag::ControlOwed);
             cx.want_tx(Class::Control);

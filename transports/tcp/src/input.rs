@@ -10,7 +10,6 @@ use burstlane::transport::{Context, FlowError};
 use crate::answer::AnswerKind;
 use crate::conn::{Conn, Flag, Timer};
 use crate::established::{NO_MEMORY, Totals, note_segment_size, take_window};
-use crate::options::Options;
 use crate::state::State;
 use crate::wire::{Control, Header};
 use crate::{Close, Tcp};
@@ -51,6 +50,9 @@ impl Tcp {
             Control::Rst => return self.check_reset(cx, conn, seq),
             Control::Syn => return self.challenge(cx, conn, SYN_IN_WINDOW),
             Control::None | Control::Fin => {}
+        }
+        if header.marks.ace() != 0 || header.marks.codepoint() != 0 {
+            self.note_marks(cx, conn, header, frame.meta.packets());
         }
         // Fifth, ACK.
         if !self.check_ack(cx, conn, io, header, seq, totals) {
@@ -124,6 +126,9 @@ impl Tcp {
         reason: DropReason,
     ) {
         cx.count(reason);
+        if header.control == Control::Syn && header.ack.is_some() {
+            self.note_syn_ack_again(conn, header);
+        }
         // Retransmissions of what is here already are answered always; nonsense, which may be an answer to an answer,
         // only so often.
         let repeats = header.payload_bytes > 0 && seq < conn.rcv_nxt && seq + MAX_WINDOW > conn.rcv_nxt
@@ -198,6 +203,7 @@ impl Tcp {
                 }
             }
             take_window(conn, header, totals);
+            self.take_handshake_ace(conn, header, totals);
             self.enter_established(cx, conn, io);
             return true;
         }
@@ -207,7 +213,7 @@ impl Tcp {
             return false;
         }
         totals.heard = true;
-        let window_before = conn.snd_wnd;
+        let (window_before, delivered_before) = (conn.snd_wnd, totals.delivered_bytes);
         // A window of an older segment is not taken (SND.WL1; for SND.WL2 see `Conn`). What acknowledges more than any before it
         // is not older, also if it sends again what was lost: SND.WND counts from SND.UNA, and kept it would grow.
         if upto > una || upto == una && header.seq.at_or_after(conn.snd_wl1) {
@@ -216,10 +222,13 @@ impl Tcp {
         if upto > una {
             self.acknowledged(cx, conn, header, upto, totals);
         }
-        if let Options::Sack(blocks) = header.options
+        if let Some(blocks) = header.options.sack()
             && conn.has(Flag::Sack)
         {
-            self.take_sack(conn, &blocks, cx.now, totals);
+            self.take_sack(conn, blocks, cx.now, totals);
+        }
+        if upto >= una {
+            self.take_ecn(conn, header, totals.delivered_bytes - delivered_before, totals);
         }
         if upto > una {
             return self.after_own_fin(cx, conn, io);
@@ -237,7 +246,7 @@ impl Tcp {
         if is_duplicate && planted!(self.config, AnswersAcksWithAcks) {
             conn.ack_now(cx);
         }
-        totals.plain_duplicate |= is_duplicate && !matches!(header.options, Options::Sack(_));
+        totals.plain_duplicate |= is_duplicate && header.options.sack().is_none();
         true
     }
 

@@ -21,6 +21,7 @@ mod config;
 mod congestion;
 mod conn;
 mod cookie;
+mod ecn;
 mod established;
 mod gap;
 mod handshake;
@@ -28,6 +29,7 @@ mod info;
 mod input;
 pub mod options;
 mod output;
+mod path;
 mod probe;
 mod recovery;
 mod remnant;
@@ -56,6 +58,7 @@ use burstlane::transport::{
 
 pub use config::Config;
 pub use conn::Conn;
+pub use ecn::{Ecn, Feedback, Marks};
 pub use info::TcpInfo;
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
@@ -125,7 +128,7 @@ impl Transport for Tcp {
         let ts_offset = (word(2) ^ word(3)) as u32;
         let fixed_isn = config.fixed_isn.map(SeqNum);
         // One key for both: what they hash is of different lengths.
-        let (initial_sequence, cookies) = (InitialSequence::new(key), Cookies::new(key));
+        let (initial_sequence, cookies) = (InitialSequence::new(key), Cookies::new(key, config.ecn));
         Shared { initial_sequence, fixed_isn, ts_offset, cookies }
     }
 
@@ -146,7 +149,8 @@ impl Transport for Tcp {
 
     #[inline]
     fn parse(&self, packet: &Packet) -> Result<Parsed<FourTuple, Header>, DropReason> {
-        let (meta, header_bytes, ports) = Header::parse(packet.frame.bytes())?;
+        let (mut meta, header_bytes, ports) = Header::parse(packet.frame.bytes())?;
+        meta.marks = meta.marks.with_codepoint(packet.ecn);
         let key = FourTuple::from_parts(packet.dst.ip, packet.src.ip, ports.destination, ports.source);
         Ok(Parsed { key, meta, port: ports.destination, header_bytes: header_bytes as u16 })
     }

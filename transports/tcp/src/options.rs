@@ -25,6 +25,17 @@ pub enum Options {
     Sack(SackBlocks),
 }
 
+impl Options {
+    /// What arrived out of order.
+    #[must_use]
+    pub fn sack(&self) -> Option<&SackBlocks> {
+        match self {
+            Self::Sack(blocks) => Some(blocks),
+            Self::None | Self::Syn(_) => None,
+        }
+    }
+}
+
 /// What is only allowed on a SYN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SynOptions {
@@ -104,8 +115,8 @@ pub(crate) fn timestamps_only(bytes: &[u8]) -> Option<Timestamps> {
 /// An illegal length (MUST-7: it must not make us stumble), or one that the kind does not have.
 #[cold]
 #[inline(never)]
-pub(crate) fn parse(mut bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps>, Options), DropReason> {
-    let (mut timestamps, mut syn, mut sack) = (None, SynOptions::default(), None);
+pub(crate) fn parse(mut bytes: &[u8], is_syn: bool) -> Result<Parsed, DropReason> {
+    let (mut timestamps, mut syn, mut sack, mut marked) = (None, SynOptions::default(), None, None);
     if let Some((front, rest)) = bytes.split_first_chunk::<TIMESTAMPS_BYTES>() {
         timestamps = timestamps_only(front);
         bytes = if timestamps.is_some() { rest } else { bytes };
@@ -134,6 +145,10 @@ pub(crate) fn parse(mut bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps
                 });
             }
             (KIND_SACK, value) if !is_syn => sack = Some(parse_sack(value)?),
+            // The second of three fields in either order; other lengths are read as far as they go (RFC 9768 3.2.3).
+            (KIND_ACCECN_0 | KIND_ACCECN_1, &[_, _, _, c0, c1, c2, ..]) if !is_syn => {
+                marked = Some(u32::from_be_bytes([0, c0, c1, c2]));
+            }
             // On a segment of the wrong kind they mean nothing (MUST-65, RFC 7323 2.2).
             (KIND_MSS | KIND_WINDOW_SCALE | KIND_SACK_PERMITTED, _) if !is_syn => {}
             (KIND_SACK, _) => {}
@@ -147,7 +162,30 @@ pub(crate) fn parse(mut bytes: &[u8], is_syn: bool) -> Result<(Option<Timestamps
         Some(blocks) => Options::Sack(blocks),
         None => Options::None,
     };
-    Ok((timestamps, options))
+    Ok(Parsed { timestamps, options, marked_bytes: marked })
+}
+
+/// All options of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    pub(crate) timestamps: Option<Timestamps>,
+    pub(crate) options: Options,
+    /// The low 24 bits of the bytes that arrived marked (RFC 9768 3.2.3: ECEB).
+    pub(crate) marked_bytes: Option<u32>,
+}
+
+/// The AccECN option of order 0: bytes that came as ECT(0), marked, and as ECT(1) if any ever did (RFC 9768 3.2.3). Aligned to four bytes.
+pub(crate) fn accurate_ecn(ect0: u32, marked: u32, ect1: Option<u32>) -> ArrayVec<u8, 12> {
+    let fields = [Some(ect0), Some(marked), ect1];
+    let mut bytes = ArrayVec::new();
+    bytes.extend([KIND_ACCECN_0, if ect1.is_some() { 11 } else { 8 }]);
+    for [_, high, middle, low] in fields.into_iter().flatten().map(u32::to_be_bytes) {
+        bytes.extend([high, middle, low]);
+    }
+    if ect1.is_some() {
+        bytes.push(KIND_NOP);
+    }
+    bytes
 }
 
 fn parse_sack(value: &[u8]) -> Result<SackBlocks, DropReason> {
@@ -178,6 +216,8 @@ const KIND_WINDOW_SCALE: u8 = 3;
 const KIND_SACK_PERMITTED: u8 = 4;
 const KIND_SACK: u8 = 5;
 const KIND_TIMESTAMPS: u8 = 8;
+const KIND_ACCECN_0: u8 = 172;
+const KIND_ACCECN_1: u8 = 174;
 
 const BAD_LENGTH: DropReason = DropReason("tcp: option length");
 
@@ -193,14 +233,15 @@ mod tests {
         assert_eq!(parse(&[1, 1, 1, 99], true), Err(BAD_LENGTH));
         assert_eq!(parse(&[KIND_SACK, 6, 0, 0, 0, 0, 0, 0], false), Err(BAD_LENGTH));
         let mss = |value| Options::Syn(SynOptions { mss: Some(value), ..SynOptions::default() });
-        assert_eq!(parse(&[99, 4, 7, 7, KIND_MSS, 4, 2, 0], true), Ok((None, mss(512))));
-        assert_eq!(parse(&[KIND_MSS, 4, 2, 0, KIND_END, 9, 9, 9], true), Ok((None, mss(512))));
-        assert_eq!(parse(&[KIND_MSS, 4, 2, 0], false), Ok((None, Options::None)), "only on a SYN");
+        let only = |options| Ok(Parsed { timestamps: None, options, marked_bytes: None });
+        assert_eq!(parse(&[99, 4, 7, 7, KIND_MSS, 4, 2, 0], true), only(mss(512)));
+        assert_eq!(parse(&[KIND_MSS, 4, 2, 0, KIND_END, 9, 9, 9], true), only(mss(512)));
+        assert_eq!(parse(&[KIND_MSS, 4, 2, 0], false), only(Options::None), "only on a SYN");
     }
 
     #[test]
     fn a_scale_beyond_fourteen_is_fourteen() {
-        let (_, options) = parse(&[KIND_NOP, KIND_WINDOW_SCALE, 3, 200], true).unwrap();
-        assert_eq!(options, Options::Syn(SynOptions { window_scale: Some(14), ..SynOptions::default() }));
+        let parsed = parse(&[KIND_NOP, KIND_WINDOW_SCALE, 3, 200], true).unwrap();
+        assert_eq!(parsed.options, Options::Syn(SynOptions { window_scale: Some(14), ..SynOptions::default() }));
     }
 }

@@ -12,12 +12,13 @@ use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{Class, Context, TxStatus};
 
 use crate::Tcp;
-use crate::answer::{TX_INFO, ip_header_bytes, mss_offer, syn_window};
+use crate::answer::{TX_INFO, TX_INFO_ECT, mss_offer, syn_window};
 use crate::conn::{Conn, Flag, Timer, timestamp};
-use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
+use crate::ecn::CWR;
+use crate::options::{SynOptions, Timestamps};
 use crate::state::State;
 use crate::window::{BURST_BYTES_MAX, Plan};
-use crate::wire::{self, FIXED_BYTES, HeaderBytes};
+use crate::wire::{self, HeaderBytes};
 
 impl Tcp {
     /// Builds what the connection owes in `class`.
@@ -105,7 +106,12 @@ impl Tcp {
             sack_permitted: may(cold.offers.sack, conn.has(Flag::Sack)),
         };
         let timestamps = may(cold.offers.timestamps, conn.has(Flag::Timestamps));
-        let (iss, flags) = (cold.iss, if answers { wire::SYN | wire::ACK } else { wire::SYN });
+        let (iss, retries) = (cold.iss, cold.timeouts);
+        let flags = if answers {
+            wire::SYN | wire::ACK | wire::ace(self.crossed_syn_ack_ace(conn))
+        } else {
+            wire::SYN | wire::ace(self.config.ecn.syn_ace(retries))
+        };
         let rcv_nxt = SeqNum::of_offset(conn.rcv_nxt);
         let mut header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
         if timestamps {
@@ -187,6 +193,9 @@ impl Tcp {
         if self.has_sack(conn) {
             header = header.with_options(&self.sack_blocks(cx, conn).to_bytes());
         }
+        if conn.has(Flag::EcnAccurate) {
+            header = self.tell_marks(conn, header);
+        }
         loop {
             out.segment(path, &TX_INFO, header.as_slice(), &[])?;
             if !self.owes_another_duplicate(conn) {
@@ -194,11 +203,21 @@ impl Tcp {
             }
         }
         conn.unset(Flag::DuplicateOwed);
+        conn.unset(Flag::HandshakeAce);
         self.acknowledged_all(conn);
         if conn.state() == State::TimeWait {
             self.retire(cx, conn);
         }
         Ok(())
+    }
+
+    /// The rest of what an acknowledgement says of marks beside its ACE field (RFC 9768 3.2.3).
+    #[cold]
+    #[inline(never)]
+    fn tell_marks(&self, conn: &Conn, header: HeaderBytes) -> HeaderBytes {
+        let option = self.ecn_option(conn);
+        let header = if option.len() <= header.room() { header.with_options(&option) } else { header };
+        self.handshake_ace(conn).map_or(header, |ace| header.with_ace(ace))
     }
 
     fn poll_data(
@@ -211,8 +230,12 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         if conn.state().can_send() {
             self.fit_to_path(cx, conn, path, out);
-            if conn.ledger.lost_bytes() > 0 && !conn.has(Flag::NewFirst) {
+            let new_first = conn.has(Flag::Repairing) && self.is_new_first(conn);
+            if conn.ledger.lost_bytes() > 0 && !new_first {
                 self.send_lost(cx, conn, io, path, out)?;
+            }
+            if conn.has(Flag::PathNarrow) {
+                self.send_trial(cx, conn, io, path, out)?;
             }
             let before = conn.snd_nxt();
             while conn.has_unsent(io) {
@@ -222,7 +245,7 @@ impl Tcp {
                 };
                 self.send_new(cx, conn, io, path, out, plan)?;
             }
-            if conn.has(Flag::NewFirst) {
+            if new_first {
                 self.end_new_first(conn, before);
                 self.send_lost(cx, conn, io, path, out)?;
             }
@@ -304,8 +327,10 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         self.control_restart(cx.now, conn);
         let start = conn.snd_nxt();
+        let plan = if conn.has(Flag::CwrOwed) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, start, plan)?;
         conn.ledger.on_sent(end, cx.now);
+        conn.unset(Flag::CwrOwed);
         if end == start + plan.bytes as u64 + 1 {
             conn.set(Flag::FinSent);
         }
@@ -366,15 +391,20 @@ impl Tcp {
         }
         let fin = plan.fin && offered == plan.bytes;
         let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
+        // What is sent for the first time may be marked; what is sent again, and what asks after a window, may not (RFC 3168 6.1.5,
+        // 6.1.6).
+        let is_new = start >= conn.snd_nxt() && !conn.has(Flag::ControlOwed);
+        let info = if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO };
+        let last_flags = last_flags | if is_new && conn.has(Flag::CwrOwed) { wire::ace(CWR) } else { 0 };
         let segment = conn.segment_bytes() as usize;
         let is_single = offered <= segment;
         let flags = if is_single { last_flags } else { 0 };
         let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
         let taken = if is_single {
-            out.segment(path, &TX_INFO, header.as_slice(), slices)?;
+            out.segment(path, info, header.as_slice(), slices)?;
             offered
         } else {
-            out.segments(path, &TX_INFO, header.as_slice(), slices, segment, |header, at| {
+            out.segments(path, info, header.as_slice(), slices, segment, |header, at| {
                 let flags = if at.last { last_flags } else { 0 };
                 wire::patch(header, seq + at.offset as u32, flags);
             })?
@@ -398,12 +428,13 @@ impl Tcp {
         conn: &mut Conn,
         io: &StreamIo,
         seq: SeqNum,
-        flags: u8,
+        flags: u16,
     ) -> HeaderBytes {
         let window = self.advertise(conn, io);
         let is_ahead = planted!(self.config, AcksBeyondArrival) && conn.has(Flag::Gap);
         let ack = conn.rcv_nxt + if is_ahead { u64::from(conn.rcv_mss) } else { 0 };
-        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), wire::ACK | flags, window);
+        let flags = wire::ACK | wire::ace(conn.ace()) | flags;
+        let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), flags, window);
         if conn.has(Flag::Timestamps) {
             let value = timestamp(now, self.shared.ts_offset);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
@@ -439,22 +470,6 @@ impl Tcp {
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
-        }
-    }
-
-    /// Follows the path's MTU downwards (RFC 1191, RFC 8201).
-    #[inline]
-    fn fit_to_path(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, path: PathId, out: &TxBatch<'_>) {
-        let Some(mtu) = out.mtu(path) else { return };
-        let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES } else { 0 };
-        let headers = ip_header_bytes(cx.key().local().ip.is_v4()) + (FIXED_BYTES + options) as u32;
-        let fits = mtu.saturating_sub(headers).clamp(1, BURST_BYTES_MAX as u32);
-        if fits < u32::from(conn.smss) {
-            conn.smss = fits as u16;
-            self.control_segment_size(cx.now, conn);
-            // What was too large is lost; it goes again in smaller pieces, without being held against the path. Only when
-            // segments do get smaller: an error that says nothing new must not send everything again.
-            conn.ledger.mark_all_lost();
         }
     }
 

@@ -106,12 +106,16 @@ pub enum PlantedBug {
     AcceptsAnyReset,
     /// A SYN on an open connection ends it, wherever it stands (RFC 5961 4).
     AcceptsAnySyn,
+    /// What came is there to be read, but who waits for it is not told: the lost wake-ups of event loops.
+    ForgetsToWakeReaders,
+    /// Who waits for room in the send buffer is not told that there is some again.
+    ForgetsToWakeWriters,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::RepeatedSynGetsAnotherIsn,
         Self::HalfOpenNeverExpires,
         Self::SynSentTakesAnyAck,
@@ -150,6 +154,8 @@ impl PlantedBug {
         Self::FinWait2NeverEnds,
         Self::AcceptsAnyReset,
         Self::AcceptsAnySyn,
+        Self::ForgetsToWakeReaders,
+        Self::ForgetsToWakeWriters,
     ];
 
     /// Its name: `forgets_karn`.
@@ -194,6 +200,8 @@ impl PlantedBug {
             Self::FinWait2NeverEnds => "fin_wait_2_never_ends",
             Self::AcceptsAnyReset => "accepts_any_reset",
             Self::AcceptsAnySyn => "accepts_any_syn",
+            Self::ForgetsToWakeReaders => "forgets_to_wake_readers",
+            Self::ForgetsToWakeWriters => "forgets_to_wake_writers",
         }
     }
 }

@@ -56,17 +56,29 @@ impl Tcp {
     }
 
     /// A duplicate acknowledgement of a peer without SACK.
-    pub(crate) fn duplicate_ack(&self, conn: &mut Conn, totals: &mut Totals) {
+    pub(crate) fn duplicate_ack(&mut self, conn: &mut Conn, totals: &mut Totals) {
         let segment = conn.segment_bytes();
         let loss = conn.ledger.on_duplicate_ack(segment);
         totals.lost_bytes += loss.bytes;
         totals.new_episode |= loss.new_episode;
         if loss.bytes > 0 {
             conn.set(Flag::RetransmitNow);
+            if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                cold.partial_acked = false;
+            }
         }
         totals.scoreboard_changed = true;
         // Each lets a new segment go (RFC 3042, RFC 5681 3.2 step 4).
         totals.sacked_bytes += u64::from(segment);
+    }
+
+    /// Without SACK: whether an acknowledgement of something new is a partial one, and not the first of this recovery, which mends
+    /// one loss in a round trip. The timer, which only the first restarts, ends it when there are too many (RFC 6582 3.2 and 4,
+    /// "impatient").
+    #[cold]
+    pub(crate) fn is_later_partial(&mut self, conn: &Conn) -> bool {
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return false };
+        conn.ledger.recovery() == Recovery::Fast && std::mem::replace(&mut cold.partial_acked, true)
     }
 
     /// Looks for losses after the acknowledgements of a run, and when the reordering timer fires.

@@ -4,6 +4,7 @@
 use burstlane::time::Instant;
 use burstlane::toolkit::SeqNum;
 
+use crate::ecn::Agreed;
 use crate::options::{SynOptions, Timestamps};
 use crate::wire::Header;
 
@@ -32,6 +33,8 @@ pub struct HalfOpen {
     pub(crate) window: u16,
     /// SYN-ACKs sent again because none was answered in time.
     pub(crate) retries: u8,
+    /// Explicit congestion notification.
+    pub(crate) ecn: Agreed,
 }
 
 impl HalfOpen {
@@ -63,6 +66,8 @@ pub struct TimeWait {
     pub(crate) ts_recent: Option<u32>,
     /// The last window that we advertised, as on the wire.
     pub(crate) window: u16,
+    /// The ACE of all that we send (RFC 9768 3.2.2).
+    pub(crate) ace: u8,
     /// When it is over.
     pub(crate) until: Instant,
 }
@@ -123,6 +128,7 @@ mod tests {
             window: 100,
             control,
             push: false,
+            marks: crate::ecn::Marks::default(),
         }
     }
 
@@ -133,6 +139,7 @@ mod tests {
             rcv_nxt: SeqNum(1000),
             ts_recent,
             window: 9,
+            ace: 0,
             until: Instant::ZERO,
         };
         let rows = [

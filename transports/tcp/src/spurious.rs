@@ -49,17 +49,26 @@ impl Reduction {
     }
 }
 
+/// Whether a timeout was needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// It was, or there was none, or nobody can tell.
+    #[default]
+    None,
+    /// Step 1: the head went again.
+    HeadSent,
+    /// Step 2: something was acknowledged, and new data goes before what is held for lost.
+    NewFirst,
+    /// Step 3: it went.
+    NewSent,
+}
+
 impl Tcp {
     /// The retransmission timer fired, and `timeout` was marked. Step 1: whether it was too early is found out, unless losses
     /// were being repaired anyway. A timeout after a timeout starts anew.
-    pub(crate) fn question_timeout(&self, conn: &mut Conn, was_in: Recovery, timeout: Timeout) {
-        conn.unset(Flag::NewFirst);
-        conn.unset(Flag::TimeoutTried);
-        if was_in == Recovery::Fast || timeout.reneged {
-            conn.unset(Flag::TimeoutInDoubt);
-        } else {
-            conn.set(Flag::TimeoutInDoubt);
-        }
+    pub(crate) fn question_timeout(&mut self, conn: &mut Conn, was_in: Recovery, timeout: Timeout) {
+        let is_clear = was_in == Recovery::Fast || timeout.reneged;
+        self.set_doubt(conn, if is_clear { Doubt::None } else { Doubt::HeadSent });
     }
 
     /// Steps 2 and 3, after a run of acknowledgements.
@@ -71,35 +80,56 @@ impl Tcp {
         io: &StreamIo,
         totals: &Totals,
     ) {
-        if conn.ledger.recovery() != Recovery::Timeout {
-            // All of it is acknowledged, so there is nothing left to tell by.
-            return conn.unset(Flag::TimeoutInDoubt);
+        let doubt = self.doubt(conn);
+        if doubt == Doubt::None {
+            return;
         }
         let has_advanced = totals.acked_bytes > 0;
-        if conn.has(Flag::TimeoutTried) {
+        if conn.ledger.recovery() != Recovery::Timeout {
+            // All of it is acknowledged, so there is nothing left to tell by.
+            self.set_doubt(conn, Doubt::None);
+        } else if doubt == Doubt::NewSent {
             if totals.originals_bytes > 0 {
                 self.undo_reduction(cx, conn);
             } else if has_advanced || totals.plain_duplicate || totals.sacked_bytes > 0 {
-                conn.unset(Flag::TimeoutInDoubt);
+                // What is lost goes again, although new data has taken the room (step 3a: up to three segments).
+                self.set_doubt(conn, Doubt::None);
+                conn.set(Flag::RetransmitNow);
             }
-            return;
-        }
-        let may_try = conn.has_unsent(io) && conn.snd_una() + u64::from(conn.snd_wnd) > conn.snd_nxt();
-        if has_advanced && may_try {
-            conn.set(Flag::TimeoutTried);
-            conn.set(Flag::NewFirst);
-        } else if has_advanced || totals.plain_duplicate && !conn.has(Flag::Sack) {
-            conn.unset(Flag::TimeoutInDoubt);
+        } else if has_advanced {
+            let may_try = conn.has_unsent(io) && conn.snd_una() + u64::from(conn.snd_wnd) > conn.snd_nxt();
+            self.set_doubt(conn, if may_try { Doubt::NewFirst } else { Doubt::None });
+        } else if totals.plain_duplicate && !conn.has(Flag::Sack) {
+            self.set_doubt(conn, Doubt::None);
         }
     }
 
+    /// Whether new data is to go before what is held for lost.
+    #[cold]
+    pub(crate) fn is_new_first(&self, conn: &Conn) -> bool {
+        self.doubt(conn) == Doubt::NewFirst
+    }
+
     /// New data had precedence, for once. If none could go, there is nothing to tell by, and the lost goes as always.
-    pub(crate) fn end_new_first(&self, conn: &mut Conn, nxt_before: u64) {
-        conn.unset(Flag::NewFirst);
+    pub(crate) fn end_new_first(&mut self, conn: &mut Conn, nxt_before: u64) {
         if conn.snd_nxt() == nxt_before {
-            conn.unset(Flag::TimeoutInDoubt);
-        } else {
-            conn.unset(Flag::RetransmitNow);
+            return self.set_doubt(conn, Doubt::None);
+        }
+        self.set_doubt(conn, Doubt::NewSent);
+        conn.unset(Flag::RetransmitNow);
+    }
+
+    fn doubt(&self, conn: &Conn) -> Doubt {
+        self.cold.get_at(conn.cold).map_or(Doubt::None, |cold| cold.doubt)
+    }
+
+    fn set_doubt(&mut self, conn: &mut Conn, doubt: Doubt) {
+        match doubt {
+            Doubt::None => conn.unset(Flag::Repairing),
+            Doubt::HeadSent | Doubt::NewFirst | Doubt::NewSent => conn.set(Flag::Repairing),
+        }
+        if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.doubt = doubt;
         }
     }
 
@@ -115,9 +145,8 @@ impl Tcp {
 
     fn undo_reduction(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         conn.ledger.undo();
-        for flag in [Flag::TimeoutInDoubt, Flag::NewFirst, Flag::RetransmitNow, Flag::Repairing] {
-            conn.unset(flag);
-        }
+        conn.unset(Flag::RetransmitNow);
+        self.set_doubt(conn, Doubt::None);
         conn.rtt.clear_back_off();
         self.tell_controller(cx.now, conn, &CongestionEvent::Spurious);
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {

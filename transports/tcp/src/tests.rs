@@ -2,8 +2,10 @@
 
 mod adversary;
 mod cookies;
+mod ecn;
 mod fuzz;
 mod net;
+mod path;
 mod raw;
 
 use std::time::Duration;

@@ -85,6 +85,7 @@ impl Tcp {
         if !planted!(self.config, NeverBacksOff) {
             conn.rtt.back_off();
         }
+        self.suspect_size(cx, conn, count);
         let was_in = conn.ledger.recovery();
         let timeout = mark_lost(conn, cx.now);
         self.question_timeout(conn, was_in, timeout);
@@ -115,6 +116,9 @@ impl Tcp {
         let in_flight_before = conn.ledger.in_flight_bytes();
         let mut totals = Totals { in_flight_before, ..Totals::default() };
         self.detect_loss(cx, conn, &mut totals);
+        if conn.has(Flag::PathNarrow) {
+            self.judge_trial(cx.now, conn, &mut totals);
+        }
         if totals.new_episode || conn.has(Flag::Repairing) {
             self.control_congestion(cx, conn, &totals);
         }
@@ -193,7 +197,6 @@ impl Tcp {
 
 /// What a timeout means for what is outstanding. The head goes again whatever else is in flight (RFC 6298 5.4).
 fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
-    conn.unset(Flag::PartialAcked);
     let is_known = conn.has(Flag::Sack);
     let timeout = if is_known { conn.ledger.mark_overdue_lost(now, &conn.rtt) } else { conn.ledger.mark_all_lost() };
     if conn.ledger.lost_bytes() > 0 {

@@ -16,6 +16,15 @@ pub(crate) struct Plan {
     pub(crate) fin: bool,
 }
 
+impl Plan {
+    /// Of it what goes in the first segment: the one that says CWR (RFC 3168 6.1.2), so that no device copies it to others.
+    #[cold]
+    pub(crate) fn first_segment(self, conn: &Conn) -> Self {
+        let bytes = self.bytes.min(conn.segment_bytes() as usize);
+        Self { bytes, fin: self.fin && bytes == self.bytes, ..self }
+    }
+}
+
 impl Tcp {
     /// How much new data may leave in one piece.
     #[inline]

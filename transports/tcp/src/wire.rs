@@ -5,6 +5,7 @@
 use burstlane::net::{DropReason, Packet};
 use burstlane::toolkit::{FourTuple, SeqNum};
 
+use crate::ecn::Marks;
 use crate::options::{self, Options, Timestamps};
 
 /// A received header, as far as anything behind `parse` wants it.
@@ -26,6 +27,8 @@ pub struct Header {
     pub control: Control,
     /// The PSH bit.
     pub push: bool,
+    /// Congestion that it met or tells of.
+    pub marks: Marks,
 }
 
 /// The control bits that exclude each other.
@@ -53,7 +56,7 @@ impl Header {
         let header_bytes = usize::from(offset >> 4).saturating_mul(4);
         let options_bytes = header_bytes.checked_sub(FIXED_BYTES).ok_or(BAD_OFFSET)?;
         let Some((option_bytes, payload)) = rest.split_at_checked(options_bytes) else { return Err(BAD_OFFSET) };
-        let control = match flags & (FIN | SYN | RST) {
+        let control = match u16::from(flags) & (FIN | SYN | RST) {
             0 => Control::None,
             SYN => Control::Syn,
             FIN => Control::Fin,
@@ -62,13 +65,14 @@ impl Header {
         };
         let header = |timestamps, options| Self {
             seq: SeqNum(u32::from_be_bytes([q0, q1, q2, q3])),
-            ack: (flags & ACK != 0).then_some(SeqNum(u32::from_be_bytes([a0, a1, a2, a3]))),
+            ack: (u16::from(flags) & ACK != 0).then_some(SeqNum(u32::from_be_bytes([a0, a1, a2, a3]))),
             payload_bytes: payload.len() as u32,
             timestamps,
             options,
             window: u16::from_be_bytes([w0, w1]),
             control,
-            push: flags & PSH != 0,
+            push: u16::from(flags) & PSH != 0,
+            marks: Marks::of_header((offset & AE_IN_OFFSET) << 2 | flags >> 6),
         };
         let ports = Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) };
         if ports.source == 0 || ports.destination == 0 {
@@ -78,8 +82,10 @@ impl Header {
         match options::timestamps_only(option_bytes).filter(|_| control != Control::Syn) {
             Some(timestamps) => Ok((header(Some(timestamps), Options::None), header_bytes, ports)),
             None => {
-                let (timestamps, options) = options::parse(option_bytes, control == Control::Syn)?;
-                Ok((header(timestamps, options), header_bytes, ports))
+                let parsed = options::parse(option_bytes, control == Control::Syn)?;
+                let mut header = header(parsed.timestamps, parsed.options);
+                header.marks = header.marks.with_marked_bytes(parsed.marked_bytes);
+                Ok((header, header_bytes, ports))
             }
         }
     }
@@ -134,7 +140,7 @@ impl HeaderBytes {
     /// The fixed part. `flags` is a sum of this module's bits; without [`ACK`] the acknowledgement number is zero.
     #[inline(always)]
     #[must_use]
-    pub fn new(tuple: &FourTuple, seq: SeqNum, ack: SeqNum, flags: u8, window: u16) -> Self {
+    pub fn new(tuple: &FourTuple, seq: SeqNum, ack: SeqNum, flags: u16, window: u16) -> Self {
         let mut bytes = [0; HEADER_BYTES_MAX];
         let ack = if flags & ACK != 0 { ack.0 } else { 0 };
         bytes[0..8].copy_from_slice(&words(u32::from_be_bytes(tuple.port_bytes()), seq.0));
@@ -176,6 +182,20 @@ impl HeaderBytes {
         self
     }
 
+    /// With another ACE field.
+    #[must_use]
+    pub(crate) fn with_ace(mut self, value: u8) -> Self {
+        let [high, low] = ace(value).to_be_bytes();
+        self.bytes[12] = self.bytes[12] & !AE_IN_OFFSET | high;
+        self.bytes[13] = self.bytes[13] & 0x3f | low;
+        self
+    }
+
+    /// Bytes that options still have room for.
+    pub(crate) fn room(&self) -> usize {
+        HEADER_BYTES_MAX.saturating_sub(usize::from(self.len))
+    }
+
     /// The bytes.
     #[inline]
     #[must_use]
@@ -186,8 +206,9 @@ impl HeaderBytes {
     #[inline(always)]
     fn set_len(&mut self, len: usize) {
         self.len = len as u8;
-        let [_, _, _, _, _, _, _, _, a0, a1, a2, a3, _, flags, w0, w1, ..] = self.bytes;
-        self.bytes[8..16].copy_from_slice(&[a0, a1, a2, a3, (self.len / 4) << 4, flags, w0, w1]);
+        let [_, _, _, _, _, _, _, _, a0, a1, a2, a3, offset, flags, w0, w1, ..] = self.bytes;
+        let offset = (self.len / 4) << 4 | offset & AE_IN_OFFSET;
+        self.bytes[8..16].copy_from_slice(&[a0, a1, a2, a3, offset, flags, w0, w1]);
     }
 }
 
@@ -200,24 +221,32 @@ fn words(first: u32, second: u32) -> [u8; 8] {
 
 /// Writes the sequence number and adds flags, in a header that is cut from a larger one.
 #[inline]
-pub fn patch(header: &mut [u8], seq: SeqNum, flags: u8) {
+pub fn patch(header: &mut [u8], seq: SeqNum, flags: u16) {
     if let Some(fixed) = header.first_chunk_mut::<FIXED_BYTES>() {
         fixed[4..8].copy_from_slice(&seq.0.to_be_bytes());
-        fixed[13] |= flags;
+        fixed[13] |= flags as u8;
     }
 }
 
 /// No more data from the sender.
-pub const FIN: u8 = 0x01;
+pub const FIN: u16 = 0x01;
 /// Synchronize sequence numbers.
-pub const SYN: u8 = 0x02;
+pub const SYN: u16 = 0x02;
 /// Reset.
-pub const RST: u8 = 0x04;
+pub const RST: u16 = 0x04;
 /// Push.
-pub const PSH: u8 = 0x08;
+pub const PSH: u16 = 0x08;
 /// The acknowledgement field is significant.
-pub const ACK: u8 = 0x10;
-const RST_AND_FIN: u8 = RST | FIN;
+pub const ACK: u16 = 0x10;
+/// AE, CWR and ECE (RFC 9768 3.2.2), of a number up to seven.
+#[inline]
+#[must_use]
+pub const fn ace(value: u8) -> u16 {
+    (value as u16 & 7) << 6
+}
+const RST_AND_FIN: u16 = RST | FIN;
+/// AE, in the byte of the data offset.
+const AE_IN_OFFSET: u8 = 1;
 
 /// The header without options.
 pub const FIXED_BYTES: usize = 20;
@@ -246,7 +275,7 @@ mod tests {
 
     #[test]
     fn it_is_small_enough_to_copy() {
-        assert!(size_of::<Header>() <= 72, "{}", size_of::<Header>());
+        assert!(size_of::<Header>() <= 76, "{}", size_of::<Header>());
     }
 
     proptest! {
@@ -281,14 +310,14 @@ mod tests {
             let options = if blocks.is_empty() { Options::None } else { Options::Sack(sack) };
             prop_assert_eq!(header, Header {
                 seq: SeqNum(seq), ack: Some(SeqNum(ack)), payload_bytes: payload.len() as u32, timestamps, options,
-                window, control: Control::None, push,
+                window, control: Control::None, push, marks: Marks::default(),
             });
             prop_assert_eq!((len, ports), (header_bytes, Ports { source: 4321, destination: 80 }));
             let pnet = TcpPacket::new(&bytes).unwrap();
             prop_assert_eq!((pnet.get_source(), pnet.get_destination()), (4321, 80));
             prop_assert_eq!((pnet.get_sequence(), pnet.get_acknowledgement()), (seq, ack));
             prop_assert_eq!(usize::from(pnet.get_data_offset()) * 4, header_bytes);
-            prop_assert_eq!((pnet.get_flags(), pnet.get_window()), (flags, window));
+            prop_assert_eq!((u16::from(pnet.get_flags()), pnet.get_window()), (flags, window));
         }
 
         #[test]
@@ -310,9 +339,9 @@ mod tests {
     fn contradictions_are_drops_with_a_name() {
         let mut bytes = HeaderBytes::new(&tuple(), SeqNum(1), SeqNum(0), SYN | FIN, 0).as_slice().to_vec();
         assert_eq!(Header::parse(&bytes), Err(BAD_FLAGS));
-        bytes[13] = SYN | RST;
+        bytes[13] = (SYN | RST) as u8;
         assert_eq!(Header::parse(&bytes), Err(BAD_FLAGS));
-        bytes[13] = RST | FIN;
+        bytes[13] = (RST | FIN) as u8;
         assert_eq!(Header::parse(&bytes).unwrap().0.control, Control::Rst);
         bytes[12] = 4 << 4;
         assert_eq!(Header::parse(&bytes), Err(BAD_OFFSET));

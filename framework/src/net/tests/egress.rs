@@ -313,3 +313,17 @@ fn routes_lead_through_gateways_and_sources_must_be_ours() {
     assert_eq!(a.net.batch(at(0), DIRECT).packet(group, &TxInfo::default(), 8, |_| 8), Ok(()));
     assert_eq!(a.sent()[0][..6], [1, 0, 0x5e, 0, 0, 251]);
 }
+
+/// Who sends from port 0 expects no answer (RFC 768), and no datagram goes there, whichever way it is built.
+#[test]
+fn no_datagram_goes_to_port_zero() {
+    let (mut a, paths) = host(caps(1));
+    let info = TxInfo { source_port: 9, ..TxInfo::default() };
+    for path in paths {
+        let mut batch = a.net.batch(at(0), Encapsulation::Udp);
+        assert_eq!(batch.segment(path, &info, &HEADER, &[&[1, 2, 3]]), Err(TxStop::NoPath));
+        assert_eq!(batch.packet(path, &info, 10, |_| 10), Err(TxStop::NoPath));
+        assert_eq!(batch.datagrams(path, &info, &[7; 30], 10), Err(TxStop::NoPath));
+        assert_eq!(a.net.outbox(WIRE).len(), 0);
+    }
+}

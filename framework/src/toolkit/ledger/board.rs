@@ -38,6 +38,12 @@ impl Entry {
         self.resent
     }
 
+    /// Whether its arrival measures a round trip: by Karn's rule not if it was sent twice. Nor if it was held for lost, for then
+    /// it is likely that the acknowledgement was, and another one came for it when the timer had brought that about.
+    const fn is_measurable(&self) -> bool {
+        !self.resent && matches!(self.state, State::InFlight)
+    }
+
     /// Whether `self` and a later neighbour can be one entry.
     fn joins(&self, next: &Self) -> bool {
         match (self.state, next.state) {
@@ -168,7 +174,7 @@ impl Board {
                 acked.delivered += bytes;
                 acked.newest_sent_at = acked.newest_sent_at.max(Some(head.sent_at));
                 oldest = oldest.min(head.sent_at);
-                ambiguous |= head.resent;
+                ambiguous |= !head.is_measurable();
                 self.rack.on_delivered(head, end, now);
             }
             if end == full_end {
@@ -235,7 +241,7 @@ impl Board {
             sacked.bytes += bytes;
             self.set(at, Entry { state: State::Sacked, start: inside.start, ..entry });
             self.rack.on_delivered(entry, inside.end, now);
-            if !entry.resent {
+            if entry.is_measurable() {
                 newest = newest.max(Some(entry.sent_at));
             }
             at += 1;
@@ -288,7 +294,7 @@ impl Board {
         }
         self.duplicate_acks = self.duplicate_acks.saturating_add(1);
         self.emulated += segment;
-        let outside = !self.recovered_before || self.una > self.recovery_end;
+        let outside = self.is_beyond_last_recovery();
         if self.recovery != Recovery::Fast && self.duplicate_acks == DUPLICATES_THRESHOLD && outside {
             loss.new_episode = self.entries.front().is_some_and(|e| e.episode == self.episode);
             loss.bytes = self.mark_head_lost(segment);
@@ -300,7 +306,8 @@ impl Board {
     }
 
     pub(super) fn on_congestion_echo(&mut self) -> bool {
-        if self.recovery != Recovery::Open {
+        // An acknowledgement that ends the round trip still speaks of what was sent before the last reduction.
+        if self.recovery != Recovery::Open || !self.is_beyond_last_recovery() {
             return false;
         }
         self.begin_episode();
@@ -401,6 +408,11 @@ impl Board {
         self.episode = self.episode.wrapping_add(1);
         self.recovery_end = self.nxt;
         self.recovered_before = true;
+    }
+
+    /// Something is acknowledged that was sent after the last reduction.
+    fn is_beyond_last_recovery(&self) -> bool {
+        !self.recovered_before || self.una > self.recovery_end
     }
 
     /// The first segment of what is unacknowledged becomes lost, unless it is so already or was sent since the episode

@@ -12,6 +12,8 @@ pub(super) struct Rack {
     xmit_at: Instant,
     /// RACK.end_seq: where that range ends; breaks ties among ranges sent at once.
     end: u64,
+    /// The same two of what was sent only once, to go back to if nothing should have been sent again.
+    once: (Instant, u64),
     /// RACK.rtt: of the latest delivery.
     rtt: Duration,
     /// RACK.min_RTT, as the last `begin` heard it.
@@ -47,8 +49,12 @@ impl Rack {
             return;
         }
         self.rtt = rtt;
-        if (entry.sent_at, end) > (self.xmit_at, self.end) {
-            (self.xmit_at, self.end) = (entry.sent_at, end);
+        let delivered = (entry.sent_at, end);
+        if delivered > (self.xmit_at, self.end) {
+            (self.xmit_at, self.end) = delivered;
+        }
+        if !entry.resent() {
+            self.once = self.once.max(delivered);
         }
     }
 
@@ -70,9 +76,9 @@ impl Rack {
         now - (latest + self.reordering_window(false, rtt.smoothed()))
     }
 
-    /// What was sent again was not needed, so its originals were delivered: what they overtook is to be seen anew.
+    /// What was sent again was not needed, so what was taken for its arrival was that of the originals, which overtook less.
     pub(super) fn on_undo(&mut self) {
-        (self.xmit_at, self.end) = (Instant::ZERO, 0);
+        (self.xmit_at, self.end) = self.once;
     }
 
     /// Step 1, and the end of the run's deliveries.

@@ -31,7 +31,9 @@ struct Model {
     episode: u64,
     recovery: Recovery,
     recovery_end: usize,
+    recovered_before: bool,
     xmit: (Instant, usize),
+    xmit_once: (Instant, usize),
     rack_rtt: Duration,
     fack: usize,
     fack_next: usize,
@@ -52,6 +54,9 @@ impl Model {
         if !(unit.resent && rtt < min_rtt) {
             self.rack_rtt = rtt;
             self.xmit = self.xmit.max((unit.sent_at, at + 1));
+            if !unit.resent {
+                self.xmit_once = self.xmit_once.max((unit.sent_at, at + 1));
+            }
         }
         1
     }
@@ -64,6 +69,7 @@ impl Model {
         self.episode += 1;
         self.recovery = recovery;
         self.recovery_end = self.units.len();
+        self.recovered_before = true;
     }
 
     fn detect(&mut self, now: Instant, rtt: &RttEstimator) -> Loss {
@@ -93,6 +99,7 @@ impl Model {
                 self.begin_episode(recovery);
             } else if !in_recovery {
                 (self.recovery, self.recovery_end) = (recovery, self.units.len());
+                self.recovered_before = true;
             }
         }
         loss
@@ -167,11 +174,12 @@ impl Pair {
             Action::Undo => {
                 ledger.undo();
                 model.recovery = Recovery::Open;
-                model.xmit = (Instant::ZERO, 0);
+                model.xmit = model.xmit_once;
                 model.units.iter_mut().filter(|u| u.state == State::Lost).for_each(|u| u.state = State::InFlight);
             }
             Action::Echo => {
-                let first = model.recovery == Recovery::Open;
+                let beyond = !model.recovered_before || model.una > model.recovery_end;
+                let first = model.recovery == Recovery::Open && beyond;
                 prop_assert_eq!(ledger.on_congestion_echo(), first);
                 if first {
                     model.begin_episode(Recovery::Marked);
@@ -188,7 +196,7 @@ impl Pair {
         let end = (start + n).min(ledger.nxt());
         let held_lost = model.units[start as usize..end as usize].iter().filter(|u| u.state == State::Lost);
         let held_lost = held_lost.count() as u64;
-        let once = |u: &&Unit| u.state != State::Sacked && !u.resent;
+        let once = |u: &&Unit| u.state == State::InFlight && !u.resent;
         let newest = model.units[start as usize..end as usize].iter().filter(once).map(|u| u.sent_at).max();
         let sacked = ledger.on_sack(start..end, now);
         prop_assert_eq!(sacked.rtt_sample, newest.map(|t| now.since(t)));
@@ -260,7 +268,7 @@ impl Pair {
         let range = model.una..upto as usize;
         let fresh: Vec<Unit> =
             model.units[range.clone()].iter().filter(|u| u.state != State::Sacked).copied().collect();
-        let ambiguous = fresh.iter().any(|u| u.resent);
+        let ambiguous = fresh.iter().any(|u| u.resent || u.state == State::Lost);
         let oldest = fresh.iter().map(|u| u.sent_at).min().filter(|_| !ambiguous);
         let over = model.recovery != Recovery::Open && !range.is_empty() && range.end >= model.recovery_end;
         let expected = Acked {

@@ -115,7 +115,7 @@ impl Attack {
             2 => SYN,
             3 => SYN | ACK,
             4 => FIN,
-            5 => self.dice.next() as u8,
+            5 => self.dice.next() as u16 & 0x1ff,
             6 | 7 => FIN | ACK,
             8 => FIN | PSH | ACK,
             _ => ACK,

@@ -24,6 +24,8 @@ pub(super) struct Raw {
     pub(super) answers_arp: bool,
     /// Where the peer says that it is: there, or wherever it likes.
     pub(super) from: [u8; 4],
+    /// The ECN bits of its IP headers.
+    pub(super) codepoint: u8,
 }
 
 /// A segment as the peer writes it.
@@ -33,7 +35,7 @@ pub(super) struct Segment {
     pub(super) to: u16,
     pub(super) seq: u32,
     pub(super) ack: u32,
-    pub(super) flags: u8,
+    pub(super) flags: u16,
     pub(super) window: u16,
     pub(super) options: Vec<u8>,
     pub(super) payload: Vec<u8>,
@@ -53,7 +55,7 @@ pub(super) const LISTEN: u16 = 80;
 pub(super) const PEER_PORT: u16 = 4000;
 
 impl Segment {
-    pub(super) fn new(flags: u8, seq: u32, ack: u32) -> Self {
+    pub(super) fn new(flags: u16, seq: u32, ack: u32) -> Self {
         Self { port: PEER_PORT, to: LISTEN, seq, ack, flags, window: 0xffff, options: vec![], payload: vec![] }
     }
 
@@ -84,7 +86,8 @@ impl Segment {
         bytes.extend(self.to.to_be_bytes());
         bytes.extend(self.seq.to_be_bytes());
         bytes.extend(self.ack.to_be_bytes());
-        bytes.extend([((20 + self.options.len()) * 4) as u8, self.flags]);
+        let offset = ((20 + self.options.len()) * 4) as u8;
+        bytes.extend([offset | (self.flags >> 8) as u8, self.flags as u8]);
         bytes.extend(self.window.to_be_bytes());
         bytes.extend([0; 4]);
         bytes.extend(&self.options);
@@ -128,7 +131,7 @@ impl Raw {
         let tcp = lane.add::<Tcp>(config).unwrap();
         let host = Host::new(lane);
         world.add_host(&host);
-        let mut raw = Self { world, host, tcp, end: handle, peer, answers_arp: true, from: THEM };
+        let mut raw = Self { world, host, tcp, end: handle, peer, answers_arp: true, from: THEM, codepoint: 0 };
         // Who speaks to a host has asked for its address, so that it knows ours.
         raw.put_arp(1, &[&[0; 6][..], &US].concat());
         raw.heard(Duration::ZERO);
@@ -152,7 +155,7 @@ impl Raw {
 
     /// Puts an IP packet on the wire to the host.
     pub(super) fn put_ip(&mut self, protocol: u8, payload: &[u8]) {
-        let mut ip = vec![0x45, 0];
+        let mut ip = vec![0x45, self.codepoint];
         ip.extend(((20 + payload.len()) as u16).to_be_bytes());
         ip.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
         ip.extend(self.from);
@@ -237,7 +240,8 @@ impl Raw {
                 ([8, 0], Some(&crate::PROTOCOL)) => {
                     let ip_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
                     let segment = &bytes[34..14 + ip_bytes];
-                    let (header, header_bytes, ports) = Header::parse(segment).unwrap();
+                    let (mut header, header_bytes, ports) = Header::parse(segment).unwrap();
+                    header.marks = header.marks.with_codepoint(bytes[15]);
                     all.push((header, segment[header_bytes..].to_vec(), ports.destination));
                 }
                 _ => {}
