@@ -349,6 +349,8 @@ impl Board {
             if entry.state == State::Lost {
                 entry.state = State::InFlight;
             }
+            // Nothing answered for the loss of what was sent before the response that is taken back.
+            entry.episode = self.episode;
         }
         self.lost = 0;
         self.recovery = Recovery::Open;

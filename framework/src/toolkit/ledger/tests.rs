@@ -176,6 +176,7 @@ impl Pair {
                 model.recovery = Recovery::Open;
                 model.xmit = model.xmit_once;
                 model.units.iter_mut().filter(|u| u.state == State::Lost).for_each(|u| u.state = State::InFlight);
+                model.units.iter_mut().for_each(|u| u.episode = model.episode);
             }
             Action::Echo => {
                 let beyond = !model.recovered_before || model.una > model.recovery_end;
