@@ -73,7 +73,12 @@ impl Wait {
     /// Of one end of a flow: the scenario's seed decides.
     pub(super) fn new(told: &Told, seed: u64, flow: usize, side: Side) -> Self {
         let told = waits(seed, flow, side).then(|| told.clone());
-        Self { told, looked_at: None, awaits_data: false }
+        Self { told, ..Self::for_nothing() }
+    }
+
+    /// Of an end that looks in every turn.
+    pub(super) const fn for_nothing() -> Self {
+        Self { told: None, looked_at: None, awaits_data: false }
     }
 
     /// Whether it waits to be told.

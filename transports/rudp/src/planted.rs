@@ -80,6 +80,10 @@ mod bugs {
         HalfCloseIsClose,
         /// Nothing stays behind to answer a peer that missed the end, or to know a late duplicate (RFC 9000 10.2).
         LeavesNoLastWord,
+        /// What stays behind says nothing: a peer that missed the end repeats its own until it gives up.
+        LastWordIsDeaf,
+        /// What arrives is acknowledged after seconds (RFC 9000 13.2.1).
+        DelaysAcksForSeconds,
         /// What stays behind stays for good.
         LingersForEver,
         /// What was received in part is not given back.
@@ -92,7 +96,7 @@ mod bugs {
 
     impl PlantedBug {
         /// All of them.
-        pub const ALL: [Self; 22] = [
+        pub const ALL: [Self; 24] = [
             Self::NeverAsksAgain,
             Self::GuessableIds,
             Self::TrustsAnyOpener,
@@ -111,6 +115,8 @@ mod bugs {
             Self::ClosesByReset,
             Self::HalfCloseIsClose,
             Self::LeavesNoLastWord,
+            Self::LastWordIsDeaf,
+            Self::DelaysAcksForSeconds,
             Self::LingersForEver,
             Self::LeaksBuffers,
             Self::ForgetsToWakeReaders,
@@ -139,6 +145,8 @@ mod bugs {
                 Self::ClosesByReset => "closes_by_reset",
                 Self::HalfCloseIsClose => "half_close_is_close",
                 Self::LeavesNoLastWord => "leaves_no_last_word",
+                Self::LastWordIsDeaf => "last_word_is_deaf",
+                Self::DelaysAcksForSeconds => "delays_acks_for_seconds",
                 Self::LingersForEver => "lingers_for_ever",
                 Self::LeaksBuffers => "leaks_buffers",
                 Self::ForgetsToWakeReaders => "forgets_to_wake_readers",
@@ -151,6 +159,7 @@ mod bugs {
     pub(crate) fn config(bug: Option<PlantedBug>, mut config: RudpConfig) -> RudpConfig {
         match bug {
             Some(PlantedBug::NeverBacksOff) => config.channel.patience_max = Duration::from_millis(500),
+            Some(PlantedBug::DelaysAcksForSeconds) => config.channel.ack_delay = Duration::from_secs(3),
             Some(PlantedBug::NeverGivesUp) => config.liveness.idle_timeout = Duration::from_secs(1 << 30),
             Some(PlantedBug::IgnoresCongestion) => config.channel.controller = Box::new(Unbounded),
             Some(PlantedBug::LingersForEver) => config.channel.linger = Duration::from_secs(3600),

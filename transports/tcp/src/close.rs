@@ -95,7 +95,7 @@ impl Tcp {
     /// Room in the receive buffer: worth an update once it is two segments or half the buffer (RFC 9293 3.8.6.2.2).
     #[inline]
     fn consumed(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
-        if !conn.state().can_receive() {
+        if !conn.state().can_receive() || planted!(self.config, KeepsTheWindowShut) {
             return;
         }
         let opened = self.window_edge(conn, io).saturating_sub(conn.rcv_adv);
@@ -135,7 +135,8 @@ impl Tcp {
         if conn.state() == State::TimeWait {
             return;
         }
-        if !io.rx.is_empty() || conn.has(Flag::Gap) || planted!(self.config, ResetsOnClose) {
+        let is_unread = (!io.rx.is_empty() || conn.has(Flag::Gap)) && !planted!(self.config, FinWithUnreadData);
+        if is_unread || planted!(self.config, ResetsOnClose) {
             io.rx.clear(cx.mem);
             return self.abort(cx, conn, io);
         }

@@ -4,7 +4,7 @@
 
 use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
-use burstlane::time::Instant;
+use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::Timeout;
 use burstlane::transport::{Class, Context, FlowError};
 
@@ -189,7 +189,8 @@ impl Tcp {
         if conn.has(Flag::AckNow) {
             cx.want_tx(Class::Ack);
         } else if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
-            conn.delayed_ack_at = cx.now + self.config.delayed_ack_timeout;
+            let seconds = planted!(self.config, DelaysAcksForSeconds).then_some(Duration::from_secs(3));
+            conn.delayed_ack_at = cx.now + seconds.unwrap_or(self.config.delayed_ack_timeout);
             conn.set_deadline(cx);
         }
     }
