@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::{MtuSearch, Pacer, Reassembly};
+use burstlane::toolkit::{MtuSearch, Pacer, Prr, Reassembly};
 use burstlane::transport::FlowError;
 
 use crate::settings::Settings;
 use crate::slow_timers::{Silence, SlowTimers};
 
 use crate::ecn::Counters;
+use crate::spurious::{Doubt, Reduction};
 
 /// See the module.
 pub(crate) struct Cold {
@@ -39,6 +40,16 @@ pub(crate) struct Cold {
     pub(crate) offers: Offers,
     /// SND.NXT when a probe repeated the tail: TLP.end_seq of RFC 8985 7.1.
     pub(crate) probe_end: u64,
+    /// What the probe carried was new: TLP.is_retrans is false.
+    pub(crate) probe_is_new: bool,
+    /// How fast losses are repaired, if `Flag::Repairing`.
+    pub(crate) prr: Prr,
+    /// What might be taken back.
+    pub(crate) reduction: Reduction,
+    /// Whether the last timeout was needed, as far as that is known.
+    pub(crate) doubt: Doubt,
+    /// A partial acknowledgement restarted the timer in this recovery; further ones do not (RFC 6582 3.2).
+    pub(crate) partial_acked: bool,
     /// What came twice, and is to be told (RFC 2883), if `Flag::DuplicateOwed`.
     pub(crate) duplicate: Range<u64>,
     /// Timeouts in a row without an answer.
@@ -85,6 +96,8 @@ pub(crate) struct Cold {
     pub(crate) out_of_order: u64,
     /// Duplicates that the peer told of (RFC 2883).
     pub(crate) duplicates_told: u32,
+    /// Reductions that were taken back.
+    pub(crate) undone: u32,
 }
 
 /// What a SYN of ours offers.
@@ -112,6 +125,11 @@ impl Cold {
             peer_mss,
             offers,
             probe_end: 0,
+            probe_is_new: false,
+            prr: Prr::default(),
+            reduction: Reduction::default(),
+            doubt: Doubt::default(),
+            partial_acked: false,
             duplicate: 0..0,
             timeouts: 0,
             silent_since: now,
@@ -135,6 +153,7 @@ impl Cold {
             timeouts_total: 0,
             out_of_order: 0,
             duplicates_told: 0,
+            undone: 0,
         }
     }
 

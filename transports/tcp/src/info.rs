@@ -85,6 +85,8 @@ pub struct TcpInfo {
     pub duplicates_told: u32,
     /// Segments that came beyond a gap (`rcv_ooopack`).
     pub out_of_order: u64,
+    /// Reductions of the congestion window that were taken back, for what was held for lost had only been late.
+    pub undone: u32,
     /// Timestamps are in use (RFC 7323).
     pub timestamps: bool,
     /// SACK is in use (RFC 2018).
@@ -141,6 +143,7 @@ impl Tcp {
             timeouts: cold.timeouts_total,
             duplicates_told: cold.duplicates_told,
             out_of_order: cold.out_of_order,
+            undone: cold.undone,
             timestamps: conn.has(Flag::Timestamps),
             sack: conn.has(Flag::Sack),
             window_scaling: cold.offers.window_scaling,

@@ -40,6 +40,7 @@ mod remnant;
 mod settings;
 mod slow_timers;
 mod socket;
+mod spurious;
 mod state;
 mod timers;
 mod urgent;

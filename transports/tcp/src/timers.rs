@@ -6,6 +6,7 @@ use burstlane::net::{PathId, TxBatch};
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::{Duration, Instant};
+use burstlane::toolkit::Timeout;
 use burstlane::transport::{Class, Context, FlowError};
 
 use crate::conn::{Conn, Flag, Timer, Wish};
@@ -95,7 +96,9 @@ impl Tcp {
             conn.rtt.back_off();
         }
         self.suspect_size(cx, conn, count);
-        let timeout = conn.ledger.mark_all_lost();
+        let was_in = conn.ledger.recovery();
+        let timeout = mark_lost(conn, cx.now);
+        self.question_timeout(conn, was_in, timeout);
         self.control_timeout(cx, conn, timeout.first);
         self.note_no_progress(cx, conn, count);
         conn.arm_retransmit(cx.now);
@@ -129,7 +132,7 @@ impl Tcp {
         if conn.has(Flag::PathNarrow) {
             self.judge_trial(cx.now, conn, &mut totals);
         }
-        if totals.new_episode {
+        if totals.new_episode || conn.has(Flag::Repairing) {
             self.control_congestion(cx, conn, &totals);
         }
         if conn.timer == Timer::None && !conn.ledger.is_empty() {
@@ -241,6 +244,16 @@ impl Tcp {
 
 /// RFC 9293 3.8.3: at least 3 (SHLD-10).
 const R1_TIMEOUTS: u8 = 3;
+
+/// What a timeout means for what is outstanding. The head goes again whatever else is in flight (RFC 6298 5.4).
+fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
+    let is_known = conn.has(Flag::Sack);
+    let timeout = if is_known { conn.ledger.mark_overdue_lost(now, &conn.rtt) } else { conn.ledger.mark_all_lost() };
+    if conn.ledger.lost_bytes() > 0 {
+        conn.set(Flag::RetransmitNow);
+    }
+    timeout
+}
 
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
     cx.observe_flow(|flow| Event::TimerFired { flow, name });
