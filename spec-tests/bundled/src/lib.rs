@@ -23,14 +23,18 @@ use stop_and_wait::StopAndWait;
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
-    Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
+    // Each buffer may be full, and what is out of order costs up to twice its bytes.
+    promises.buffer_bytes_max = 4 * BUFFER_MAX as usize;
+    let mut config = burstlane_tcp::Config::default();
+    (config.send_buffer_max, config.receive_buffer_max) = (BUFFER_MAX, BUFFER_MAX);
+    Subject::<Tcp>::new(config, promises).configured_by(|config, scenario| {
         let before_the_wrap = (scenario.seed >> 1) % 20_000;
         let ecns = [Ecn::Accept, Ecn::Classic, Ecn::Accurate];
         config.ecn = ecns.get((scenario.seed >> 24) as usize % 4).copied().unwrap_or(Ecn::Off);
         config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
         let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
         if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
-            (config.send_buffer_bytes, config.receive_buffer_bytes) = (bytes, bytes);
+            *config = config.clone().with_buffers(bytes, bytes);
         }
     })
 }
@@ -133,3 +137,6 @@ impl fmt::Display for NoSubject {
 }
 
 impl std::error::Error for NoSubject {}
+
+/// What the buffers of a TCP connection grow to: with the default a run would take long to fill them.
+const BUFFER_MAX: u32 = 512 * 1024;

@@ -7,10 +7,10 @@ use burstlane::time::Instant;
 use burstlane::toolkit::Reassembly;
 use burstlane::transport::FlowError;
 
+use crate::ecn::Counters;
 use crate::settings::Settings;
 use crate::slow_timers::{Silence, SlowTimers};
-
-use crate::ecn::Counters;
+use crate::tuning::Tuning;
 
 /// See the module.
 pub(crate) struct Cold {
@@ -50,6 +50,10 @@ pub(crate) struct Cold {
     pub(crate) idle_since: Instant,
     /// What the application chose, if it did.
     pub(crate) settings: Option<Box<Settings>>,
+    /// The receive buffer's size.
+    pub(crate) tuning: Tuning,
+    /// Since when the peer's window is shut, if `Timer::Persist`.
+    pub(crate) shut_since: Instant,
     /// If `Wish::SlowTimer`.
     pub(crate) slow_timers: SlowTimers,
     /// If `Wish::KeepAlive`.
@@ -110,6 +114,8 @@ impl Cold {
             challenges_since: now,
             idle_since: now,
             settings: None,
+            tuning: Tuning::new(),
+            shut_since: now,
             slow_timers: SlowTimers::NONE,
             silence: Silence { heard_at: now, probes: 0 },
             cork_open: false,

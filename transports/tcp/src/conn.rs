@@ -149,6 +149,8 @@ pub(crate) enum Wish {
     Chosen = 1 << 5,
     /// Whether the peer is still there is asked when it is silent for long (RFC 9293 3.8.4).
     KeepAlive = 1 << 6,
+    /// The receive buffer grew: its size is in the cold part.
+    Tuned = 1 << 7,
 }
 
 /// The parts of a control block that are known at its start.

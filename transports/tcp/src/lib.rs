@@ -39,6 +39,7 @@ mod slow_timers;
 mod socket;
 mod state;
 mod timers;
+mod tuning;
 mod urgent;
 mod window;
 pub mod wire;

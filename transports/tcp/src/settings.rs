@@ -99,8 +99,8 @@ impl Tcp {
     /// Received bytes that a connection holds at most for its application: the largest window.
     #[inline]
     pub(crate) fn receive_buffer_bytes(&self, conn: &Conn) -> u32 {
-        if conn.wishes(Wish::Chosen) {
-            return self.settings(conn).receive_buffer_bytes;
+        if conn.wishes(Wish::Chosen) || conn.wishes(Wish::Tuned) {
+            return self.own_receive_buffer_bytes(conn);
         }
         self.config.receive_buffer_bytes
     }
