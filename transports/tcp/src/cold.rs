@@ -7,11 +7,11 @@ use burstlane::time::Instant;
 use burstlane::toolkit::{MtuSearch, Pacer, Prr, Reassembly};
 use burstlane::transport::FlowError;
 
+use crate::ecn::Counters;
 use crate::settings::Settings;
 use crate::slow_timers::{Silence, SlowTimers};
-
-use crate::ecn::Counters;
 use crate::spurious::{Doubt, Reduction};
+use crate::tuning::Tuning;
 
 /// See the module.
 pub(crate) struct Cold {
@@ -66,6 +66,10 @@ pub(crate) struct Cold {
     pub(crate) idle_since: Instant,
     /// What the application chose, if it did.
     pub(crate) settings: Option<Box<Settings>>,
+    /// The receive buffer's size.
+    pub(crate) tuning: Tuning,
+    /// Since when the peer's window is shut, if `Timer::Persist`.
+    pub(crate) shut_since: Instant,
     /// If `Wish::SlowTimer`.
     pub(crate) slow_timers: SlowTimers,
     /// If `Wish::KeepAlive`.
@@ -138,6 +142,8 @@ impl Cold {
             challenges_since: now,
             idle_since: now,
             settings: None,
+            tuning: Tuning::new(),
+            shut_since: now,
             slow_timers: SlowTimers::NONE,
             silence: Silence { heard_at: now, probes: 0 },
             pacer: Pacer::new(),

@@ -13,10 +13,16 @@ use crate::settings::{KeepAlive, Settings};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Bytes accepted from the application and not yet acknowledged, per connection: at least 4 KiB.
+    /// Bytes accepted from the application and not yet acknowledged, per connection, at first: 4 KiB to 1 GiB.
     pub send_buffer_bytes: u32,
-    /// Bytes received and not yet taken by the application, per connection: 4 KiB to 1 GiB. The largest window.
+    /// What that grows to where the path has more under way; at least `send_buffer_bytes`, which then stays. Not beyond while
+    /// half of the lane's memory is in use.
+    pub send_buffer_max: u32,
+    /// Bytes received and not yet taken by the application, per connection, at first: 4 KiB to 1 GiB. The window.
     pub receive_buffer_bytes: u32,
+    /// What that grows to where the application takes all that comes; at least `receive_buffer_bytes`, which then stays. Not
+    /// beyond while half of the lane's memory is in use.
+    pub receive_buffer_max: u32,
     /// Hold small segments back while others are unacknowledged (RFC 9293 3.7.4).
     pub nagle: bool,
     /// How long an acknowledgement may wait for company: zero (none is delayed) to 500 ms (RFC 9293 3.8.6.3).
@@ -79,11 +85,11 @@ impl Config {
         self
     }
 
-    /// With buffers of these sizes, bytes.
+    /// With buffers of these sizes, bytes, which stay.
     #[must_use]
     pub fn with_buffers(mut self, send: u32, receive: u32) -> Self {
-        self.send_buffer_bytes = send;
-        self.receive_buffer_bytes = receive;
+        (self.send_buffer_bytes, self.send_buffer_max) = (send, send);
+        (self.receive_buffer_bytes, self.receive_buffer_max) = (receive, receive);
         self
     }
 
@@ -92,6 +98,8 @@ impl Config {
         let settings = Settings::of(&self).in_range();
         self.send_buffer_bytes = settings.send_buffer_bytes;
         self.receive_buffer_bytes = settings.receive_buffer_bytes;
+        self.send_buffer_max = self.send_buffer_max.clamp(self.send_buffer_bytes, BUFFER_BYTES_MAX);
+        self.receive_buffer_max = self.receive_buffer_max.clamp(self.receive_buffer_bytes, BUFFER_BYTES_MAX);
         self.unsent_bytes_max = settings.unsent_bytes_max;
         self.mss_max = self.mss_max.max(MSS_MIN);
         self.pacing_max = settings.pacing_max;
@@ -101,10 +109,10 @@ impl Config {
         self
     }
 
-    /// The shift of our windows: the smallest with which the receive buffer fits 16 bits (RFC 7323 2.3).
+    /// The shift of our windows: the smallest with which the largest receive buffer fits 16 bits (RFC 7323 2.3).
     pub(crate) fn window_scale(&self) -> u8 {
         let mut shift = 0;
-        while shift < WINDOW_SCALE_MAX && self.receive_buffer_bytes >> shift > u32::from(u16::MAX) {
+        while shift < WINDOW_SCALE_MAX && self.receive_buffer_max >> shift > u32::from(u16::MAX) {
             shift += 1;
         }
         shift
@@ -115,7 +123,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             send_buffer_bytes: 256 * 1024,
+            send_buffer_max: 4 * 1024 * 1024,
             receive_buffer_bytes: 256 * 1024,
+            receive_buffer_max: 6 * 1024 * 1024,
             nagle: true,
             delayed_ack_timeout: Duration::from_millis(40),
             congestion: Box::new(Cubic::default()),

@@ -121,6 +121,8 @@ pub(crate) enum Flag {
     /// A recovery is under way, and the cold part knows how fast it may go (RFC 9937), or, after a timeout, whether that was
     /// needed at all (RFC 5682).
     Repairing = 1 << 18,
+    /// The receive buffer grew: its size is in the cold part.
+    Tuned = 1 << 19,
     /// Segments are smaller than the peer would take, for what the path carries: it may carry more later.
     PathNarrow = 1 << 20,
     /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).

@@ -9,11 +9,11 @@ use burstlane::time::Duration;
 use burstlane::toolkit::{Acked, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
-use crate::Tcp;
 use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::options::Options;
 use crate::state::State;
 use crate::wire::{Control, Header};
+use crate::{Tcp, tuning};
 
 /// What the segments of one run brought, together.
 #[derive(Debug, Default)]
@@ -80,6 +80,9 @@ impl Tcp {
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
+            if tuning::is_due(conn.rcv_nxt, totals.received_bytes) {
+                self.tune_receive(cx, conn, io);
+            }
             if !planted!(self.config, ForgetsToWakeReaders) {
                 cx.emit(Ready::READABLE);
             }
@@ -199,6 +202,9 @@ impl Tcp {
                 self.judge_trial(cx.now, conn, totals);
             }
             self.control_congestion(cx, conn, totals);
+            if conn.cwnd > io.tx_max / 2 && io.tx_max < self.config.send_buffer_max {
+                self.tune_send(cx, conn, io);
+            }
             self.rearm(cx, conn, totals);
         }
         if totals.window_grew && conn.timer == Timer::Persist && !conn.ledger.is_empty() {

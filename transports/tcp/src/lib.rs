@@ -43,6 +43,7 @@ mod socket;
 mod spurious;
 mod state;
 mod timers;
+mod tuning;
 mod urgent;
 mod window;
 pub mod wire;

@@ -75,6 +75,9 @@ impl Tcp {
             }
             Op::ReceiveBuffer(bytes) => {
                 self.choose(conn, |settings| settings.receive_buffer_bytes = bytes);
+                if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                    cold.tuning.is_fixed = true;
+                }
                 conn.wish(Wish::Chosen, true);
                 self.consumed(cx, conn, io);
             }

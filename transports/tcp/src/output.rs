@@ -530,6 +530,9 @@ impl Tcp {
             return;
         }
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
+            if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                cold.shut_since = cx.now;
+            }
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }
     }

@@ -7,7 +7,7 @@ use burstlane::time::Duration;
 
 use crate::Tcp;
 use crate::config::{BUFFER_BYTES_MAX, BUFFER_BYTES_MIN, Config, MSS_MIN};
-use crate::conn::{Conn, Wish};
+use crate::conn::{Conn, Flag, Wish};
 
 /// When a silent peer is asked whether it is still there (RFC 9293 3.8.4), and when it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +103,8 @@ impl Tcp {
     /// Received bytes that a connection holds at most for its application: the largest window.
     #[inline]
     pub(crate) fn receive_buffer_bytes(&self, conn: &Conn) -> u32 {
-        if conn.wishes(Wish::Chosen) {
-            return self.settings(conn).receive_buffer_bytes;
+        if conn.wishes(Wish::Chosen) || conn.has(Flag::Tuned) {
+            return self.own_receive_buffer_bytes(conn);
         }
         self.config.receive_buffer_bytes
     }

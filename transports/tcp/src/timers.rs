@@ -12,7 +12,7 @@ use burstlane::transport::{Class, Context, FlowError};
 use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::established::Totals;
 use crate::state::State;
-use crate::{Close, Tcp};
+use crate::{Close, Tcp, tuning};
 
 impl Tcp {
     /// The connection's deadline came.
@@ -109,10 +109,14 @@ impl Tcp {
     /// The peer's window is shut, or too small to use: asks how it is now. For as long as it answers (MUST-37).
     fn probe_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "persist");
-        if self.count_timeout(cx.now, conn) > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
-            // An orphan's peer may have answered each of them (see `answered`), and should know.
+        let is_over = self.count_timeout(cx.now, conn) > self.config.retries_max;
+        // Memory that a peer holds by reading nothing is taken back when others need it (RFC 6429 4).
+        let is_in_the_way = tuning::is_short(cx.mem)
+            && self.cold.get_at(conn.cold).is_some_and(|cold| cx.now.since(cold.shut_since) > SHUT_MAX);
+        if is_over || is_in_the_way || self.is_silent_for_too_long(cx.now, conn) {
+            // The peer may have answered each of them (see `answered`), and should know.
             let error = FlowError::TimedOut;
-            let close = if conn.has(Flag::Orphan) { Close::Reset(error) } else { Close::Error(error) };
+            let close = if conn.has(Flag::Orphan) || is_in_the_way { Close::Reset(error) } else { Close::Error(error) };
             return self.end(cx, conn, close);
         }
         conn.set(Flag::TimedOut);
@@ -258,3 +262,6 @@ fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
     cx.observe_flow(|flow| Event::TimerFired { flow, name });
 }
+
+/// How long a window may stay shut, its peer answering, while memory is short.
+const SHUT_MAX: Duration = Duration::from_secs(60);
