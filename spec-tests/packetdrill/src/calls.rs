@@ -143,9 +143,6 @@ impl Stack {
             return Err(libc::EINVAL);
         }
         let connection = self.descriptors.socket(fd)?.connection()?;
-        if connection.is_read_shut {
-            return Ok(vec![]);
-        }
         let mut bytes = vec![0; bytes_max.min(READ_BYTES_MAX)];
         let result = if flags & libc::MSG_PEEK != 0 {
             let mut seen = 0;
@@ -163,6 +160,8 @@ impl Stack {
                 bytes.truncate(count);
                 Ok(bytes)
             }
+            // What is there can still be read.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && connection.is_read_shut => Ok(vec![]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(libc::EAGAIN),
             // What ended badly says so once; then it is the end.
             Err(_) => connection.take_error().map_or(Ok(vec![]), Err),

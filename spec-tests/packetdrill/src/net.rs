@@ -37,8 +37,7 @@ impl World {
     /// A host with these addresses; everybody else is its neighbour. `None` if the transport cannot be added.
     pub(crate) fn new(addresses: &[Ip], mtu: u32, config: Config) -> Option<Self> {
         let device = Rc::<RefCell<Device>>::default();
-        let slot_bytes = mtu + FRAME_BYTES_EXTRA;
-        let pool = FramePool::new(PoolConfig { slot_bytes, slots: FRAMES, ..PoolConfig::default() });
+        let pool = FramePool::new(PoolConfig { slot_bytes: SLOT_BYTES, slots: FRAMES, ..PoolConfig::default() });
         let mut lane = Lane::new(LaneConfig::seeded(SEED));
         let addresses = addresses.iter().map(|ip| (*ip, 0)).collect();
         let wire = Wire { device: Rc::clone(&device), pool, mtu };
@@ -142,8 +141,9 @@ const START_NANOS: u64 = 1_000_000_000;
 const SEED: u64 = 1;
 const BURST_FRAMES: usize = 256;
 /// The device's memory, frames.
-const FRAMES: u32 = 4096;
-/// Link header and headroom beside an IP packet.
-const FRAME_BYTES_EXTRA: u32 = 256;
+const FRAMES: u32 = 1024;
+/// An IP packet of any size, whatever the MTU: scripts send segments as a device hands them up that has put them together.
+/// And a link header, and headroom.
+const SLOT_BYTES: u32 = 65_536 + 256;
 /// Turns at one instant: more is a host that talks to itself.
 const TURNS_MAX: u32 = 10_000;

@@ -60,6 +60,7 @@ impl Options {
         send_buffer.iter().for_each(|bytes| stream.set_send_buffer(*bytes));
         receive_buffer.iter().for_each(|bytes| stream.set_receive_buffer(*bytes));
         mss.iter().for_each(|bytes| stream.set_mss(*bytes));
+        let unsent_max = unsent_max.map(|bytes| if bytes == 0 { u32::MAX } else { bytes });
         unsent_max.iter().for_each(|bytes| stream.set_unsent_max(*bytes));
         self.traffic_class.iter().for_each(|class| stream.set_dscp(class >> 2));
         // Its name was looked up when it was set.
@@ -153,6 +154,12 @@ fn set_socket_level(socket: &mut Socket, name: i32, value: i32) -> Answer<()> {
 
 fn set_tcp_level(socket: &mut Socket, name: i32, value: i32) -> Answer<()> {
     let options = &mut socket.options;
+    if name == libc::TCP_NOTSENT_LOWAT {
+        // All ones, and zero, are no limit.
+        options.unsent_max = Some(value as u32);
+        chosen(socket);
+        return Ok(());
+    }
     let count = u64::try_from(value).map_err(|_| libc::EINVAL)?;
     let keep_alive = &mut options.keep_alive;
     match name {
@@ -175,7 +182,6 @@ fn set_tcp_level(socket: &mut Socket, name: i32, value: i32) -> Answer<()> {
         libc::TCP_KEEPCNT => keep_alive.probes = u8::try_from(value).map_err(|_| libc::EINVAL)?,
         libc::TCP_USER_TIMEOUT => options.user_timeout = (count > 0).then(|| Duration::from_millis(count)),
         libc::TCP_MAXSEG => options.mss = Some(u16::try_from(value).map_err(|_| libc::EINVAL)?),
-        libc::TCP_NOTSENT_LOWAT => options.unsent_max = Some(value as u32),
         _ => return Err(libc::ENOPROTOOPT),
     }
     chosen(socket);
@@ -236,7 +242,7 @@ fn tcp_level(socket: &Socket, name: i32) -> Answer<i32> {
             let info = socket.stream().and_then(TcpSocket::info);
             info.map(|info| info.mss).or(options.mss).unwrap_or(MSS_DEFAULT).into()
         }
-        libc::TCP_NOTSENT_LOWAT => options.unsent_max.unwrap_or(u32::MAX) as i32,
+        libc::TCP_NOTSENT_LOWAT => options.unsent_max.unwrap_or(0) as i32,
         _ => return Err(libc::ENOPROTOOPT),
     })
 }

@@ -17,8 +17,8 @@ pub enum Personality {
     #[default]
     Own,
     /// Those of Linux: the options of a SYN in its order (MSS, SACK permitted, timestamps, NOP, window scale), a timestamp
-    /// clock of 1 ms, no delay for the acknowledgements of the first [`QUICK_ACKS`] arrivals of data, PSH only where what was
-    /// written ends.
+    /// clock of 1 ms, no delay for the acknowledgements of the first [`QUICK_ACKS`] arrivals of data, PSH only behind several
+    /// segments at once and where what was written ends.
     Linux,
 }
 
@@ -49,12 +49,14 @@ impl Tcp {
         }
     }
 
-    /// Whether so many bytes of text that begin at `start` ask the peer to hand out what it has: always where a burst ends, or
-    /// only where what was written does.
+    /// Whether so many bytes of text that begin at `start` ask the peer to hand out what it has: always, or only if they are
+    /// several segments, or the end of what was written.
     #[inline]
     pub(crate) fn pushes(&self, conn: &Conn, io: &StreamIo, start: u64, bytes: usize) -> bool {
         let written = conn.snd_una() + io.tx.len() as u64;
-        self.config.personality == Personality::Own || bytes > 0 && start + bytes as u64 >= written
+        self.config.personality == Personality::Own
+            || bytes > conn.segment_bytes() as usize
+            || bytes > 0 && start + bytes as u64 >= written
     }
 }
 

@@ -2,18 +2,19 @@
 //! place in the table: that is what C calls the user data, and what a descriptor's number tells.
 
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::Answer;
 use crate::descriptors::FILES_MAX;
 use crate::stack::Handle;
 use crate::sysctl::Setup;
 
-static TABLE: Mutex<Vec<Option<Arc<Handle>>>> = Mutex::new(vec![]);
+/// Calls only read it: a thread that slept here would be taken for one whose call waits.
+static TABLE: RwLock<Vec<Option<Arc<Handle>>>> = RwLock::new(vec![]);
 
 /// A new stack, whose clock the calling thread drives; returns its user data.
 pub(super) fn open(setup: Setup) -> Answer<*mut c_void> {
-    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
     let place = table.iter().position(Option::is_none).unwrap_or(table.len());
     if place >= STACKS_MAX {
         return Err(libc::EMFILE);
@@ -30,7 +31,7 @@ pub(super) fn open(setup: Setup) -> Answer<*mut c_void> {
 
 /// Ends a stack.
 pub(super) fn close(userdata: *mut c_void) {
-    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(place) = userdata.addr().checked_sub(1).and_then(|place| table.get_mut(place)) {
         *place = None;
     }
@@ -54,7 +55,7 @@ pub(super) fn is_ours(fd: i32) -> bool {
 }
 
 fn at(place: Option<usize>) -> Option<Arc<Handle>> {
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner).get(place?)?.clone()
+    TABLE.read().unwrap_or_else(PoisonError::into_inner).get(place?)?.clone()
 }
 
 /// Numbers that no process has files at.

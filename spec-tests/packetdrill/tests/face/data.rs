@@ -45,18 +45,31 @@ fn after_its_start_a_connection_acknowledges_every_second_segment() {
 }
 
 #[test]
-fn only_the_end_of_a_write_is_pushed() {
+fn the_end_of_a_burst_is_pushed_and_the_end_of_a_write() {
     let mut talk = Talk::new(Net::V4);
     let (fd, _) = talk.accepted(offer());
     assert_eq!(talk.stack.write(fd, &[7; 12_500]), Ok(12_500));
-    // Ten segments, the last of which ends no write.
-    for at in 0..10 {
+    for at in 0..9 {
         talk.expect(text(1 + 1000 * at, 1000).push(false));
     }
-    talk.peer(ack(10_001));
+    talk.expect(text(9001, 1000).push(true));
+    // Room for one segment, with which neither ends.
+    talk.peer(ack(10_001).window(1000));
     talk.expect(text(10_001, 1000).push(false));
+    talk.peer(ack(11_001));
     talk.expect(text(11_001, 1000).push(false));
     talk.expect(text(12_001, 500).push(true));
+}
+
+#[test]
+fn a_packet_larger_than_the_mtu_comes_in() {
+    let mut talk = Talk::new(Net::V4);
+    let (fd, _) = talk.accepted(offer());
+    talk.peer(text(1, 4000));
+    talk.expect(ack(4001));
+    assert_eq!(talk.stack.shutdown(fd, libc::SHUT_RD), Ok(0));
+    assert_eq!(talk.stack.read(fd, 10_000).map(|bytes| bytes.len()), Ok(4000));
+    assert_eq!(talk.stack.read(fd, 10_000), Ok(vec![]));
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn numbers_come_back_as_they_were_set() {
             (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 3),
             (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 4),
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 5000),
+            (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, -1),
             (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, 4096),
             (libc::IPPROTO_IP, libc::IP_TOS, 0x20),
         ] {

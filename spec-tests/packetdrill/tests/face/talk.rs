@@ -181,11 +181,18 @@ fn thread_id() -> i32 {
 
 /// Waits until the kernel says that a thread sleeps, which is how packetdrill tells that its call blocks.
 fn await_sleep<R>(id: i32, thread: &JoinHandle<R>) {
+    // A moment's wait for a lock of the process is not it.
+    let mut times = 0;
     while !thread.is_finished() {
         let stat = std::fs::read_to_string(format!("/proc/self/task/{id}/stat")).unwrap_or_default();
-        if stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('S')) {
+        let sleeps = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('S'));
+        times = if sleeps { times + 1 } else { 0 };
+        if times == SLEEPS {
             return;
         }
         thread::yield_now();
     }
 }
+
+/// How often in a row a thread is seen asleep.
+const SLEEPS: u32 = 50;
