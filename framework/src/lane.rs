@@ -246,6 +246,9 @@ impl Lane {
                 engine.transmit(parts, net, class);
             }
         }
+        for engine in engines.iter_mut() {
+            engine.relieve(parts);
+        }
         self.tell_neighbours();
         self.left_over = false;
         let sent = (0..self.interfaces.len()).map(|at| self.send_to(at)).sum();
@@ -253,10 +256,11 @@ impl Lane {
         sent
     }
 
-    /// When the lane wants its next turn if no packet comes: at once ([`Instant::ZERO`]) if something waits to leave.
+    /// When the lane wants its next turn if no packet comes: at once ([`Instant::ZERO`]) if something waits to leave, or if
+    /// there is something for the application, which took all events in its last turn, to be told of.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.net.has_loopback() {
+        if self.net.has_loopback() || self.engines.iter().any(|engine| engine.has_news()) {
             return Some(Instant::ZERO);
         }
         let engines = self.engines.iter().filter_map(|engine| engine.next_deadline()).min();

@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod decode;
 pub mod face;
 pub mod failure;
+pub mod goodput;
 pub mod hosts;
 pub mod judge;
 pub mod link;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use burstlane::transport::Transport;
 
-use crate::failure::NamePacket;
+use crate::failure::{NamePacket, Rerun, by_test};
 use crate::oracle::Oracle;
 use crate::scenario::Scenario;
 
@@ -22,6 +22,8 @@ pub struct Subject<T: Transport> {
     pub promises: Promises,
     /// Names its packets for pictures and captures, where their headers do not.
     pub name_packet: Option<NamePacket>,
+    /// What a report says of how to run its scenario again.
+    pub rerun: Rerun,
     /// What else watches each run, made anew for each: rules of this one protocol.
     pub oracle: Option<fn() -> Box<dyn Oracle>>,
 }
@@ -36,7 +38,16 @@ impl<T: Transport> Subject<T> {
     /// A transport of this configuration that promises this, under its own name.
     #[must_use]
     pub fn new(config: T::Config, promises: Promises) -> Self {
-        Self { name: T::NAME, config, configure: None, planted: None, promises, name_packet: None, oracle: None }
+        Self {
+            name: T::NAME,
+            config,
+            configure: None,
+            planted: None,
+            promises,
+            name_packet: None,
+            rerun: by_test,
+            oracle: None,
+        }
     }
 
     /// With a configuration that varies with the scenario, by its seed for example.
@@ -60,6 +71,13 @@ impl<T: Transport> Subject<T> {
     #[must_use]
     pub fn naming_packets(mut self, name_packet: NamePacket) -> Self {
         self.name_packet = Some(name_packet);
+        self
+    }
+
+    /// With another way to run a scenario again than by the tests of its crate.
+    #[must_use]
+    pub fn rerun_by(mut self, rerun: Rerun) -> Self {
+        self.rerun = rerun;
         self
     }
 
@@ -106,6 +124,18 @@ pub struct Promises {
     pub patience_max: Duration,
     /// A peer that is silent is given up within this time.
     pub gives_up_within: Duration,
+    /// Longest wait of an acknowledgement, from the arrival of data in order to the packet that says so, and of the news that a
+    /// window that was used up is open again. Half a second is the most that RFC 9293 3.8.6.3 allows; a transport that promises less is
+    /// held to that, which shows more: a repetition of its peer's may hide a longer wait.
+    pub ack_delay_max: Duration,
+    /// Both hosts are silent so long after both applications let go, if no more than three packets were lost: a few
+    /// repetitions of the last words.
+    pub settles_within: Duration,
+    /// Who lets go of a flow before it has read all that the peer sent ends it with an error for the peer, as TCP does by a reset
+    /// (RFC 2525 2.17). Without this promise, what is acknowledged has arrived at the host and may never be read.
+    pub tells_of_unread: bool,
+    /// Where large packets vanish without a word from a router, smaller ones are sent (RFC 8899).
+    pub survives_black_holes: bool,
     /// Nothing of a flow remains so long after both applications let go and the network is well.
     pub lingers_at_most: Duration,
     /// Most buffer memory that one end of a flow takes, bytes.
@@ -129,6 +159,10 @@ impl Promises {
             piece_bytes_max: 16 * 1024,
             patience_max: Duration::from_secs(120),
             gives_up_within: Duration::from_secs(1200),
+            ack_delay_max: Duration::from_millis(500),
+            settles_within: Duration::from_secs(20),
+            tells_of_unread: true,
+            survives_black_holes: false,
             lingers_at_most: Duration::from_secs(300),
             buffer_bytes_max: 1 << 20,
             answers_max: 8,

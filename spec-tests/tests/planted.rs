@@ -21,7 +21,7 @@ const ROUNDS: [u32; 3] = [50, 450, 1_500];
 #[test]
 fn every_planted_bug_is_caught_and_shrunk() {
     let mut catches = Vec::new();
-    println!("{:<14} {:<34} {:<22} {:<14} {:>6} {:>7}", "transport", "bug", "law", "campaign", "cases", "faults");
+    println!("{:<14} {:<34} {:<24} {:<14} {:>6} {:>7}", "transport", "bug", "law", "campaign", "cases", "faults");
     catches.extend(catch_all(bundled::planted::tcp()));
     catches.extend(catch_all(bundled::planted::rudp()));
     catches.extend(catch_all(bundled::planted::stop_and_wait()));
@@ -84,7 +84,7 @@ where
     };
     let faults = failure.scenario.faults.len();
     let (law, campaign) = (failure.broken.law, format!("{:?}", failure.campaign));
-    println!("{:<14} {bug:<34} {law:<22} {campaign:<14} {cases:>6} {faults:>7}", subject.name);
+    println!("{:<14} {bug:<34} {law:<24} {campaign:<14} {cases:>6} {faults:>7}", subject.name);
     if let Err(error) = failure.write(subject, &default_folder()) {
         println!("   nothing was written: {error}");
     }

@@ -1,5 +1,5 @@
 //! A SYN from a neighbour whose link-layer address is not known yet: the host asks for it, and its answer leaves as soon as it
-//! is told, not when the peer has lost its patience.
+//! is told, not when the peer has lost its patience. And a datagram to one that does not answer: whoever sent it is told.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +8,9 @@
     reason = "a test: what is wrong fails it"
 )]
 
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::rc::Rc;
 use std::time::Duration;
 
 use burstlane::addr::{Endpoint, Ip};
@@ -15,10 +18,12 @@ use burstlane::driver::Driver;
 use burstlane::lane::Lane;
 use burstlane::net::InterfaceConfig;
 use burstlane::socket::Host;
-use burstlane_sim::{EndConfig, Ideal, Network, SimDriver};
+use burstlane::time::Instant;
+use burstlane_sim::{EndConfig, Ideal, Network, SimDriver, World};
 use burstlane_spec::hosts::small_lane;
 use burstlane_spec::packets::{ACK, SYN, Tcp4, arp_reply};
 use burstlane_tcp::{Config, Tcp};
+use burstlane_udp::{Udp, UdpConfig};
 
 fn heard(peer: &mut SimDriver) -> Vec<Vec<u8>> {
     let mut frames = vec![];
@@ -32,15 +37,20 @@ fn say(peer: &mut SimDriver, bytes: &[u8]) {
     peer.tx_burst(&mut vec![frame]).unwrap();
 }
 
-#[test]
-fn the_answer_to_a_stranger_waits_for_its_next_hop_and_no_longer() {
-    let network = Network::new();
+/// A lane at 10.0.0.1, and the other end of its wire.
+fn lane(network: &Network) -> (Lane, SimDriver) {
     let ends = [1, 2].map(EndConfig::host);
-    let (ours, mut peer) =
-        network.link(ends[0].clone(), ends[1].clone(), Box::<Ideal>::default(), Box::<Ideal>::default());
+    let (ours, peer) = network.link(ends[0].clone(), ends[1].clone(), Box::<Ideal>::default(), Box::<Ideal>::default());
     let mut lane = Lane::new(small_lane(1));
     let addresses = vec![(Ip::v4([10, 0, 0, 1]), 24)];
     lane.add_interface(Box::new(ours), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+    (lane, peer)
+}
+
+#[test]
+fn the_answer_to_a_stranger_waits_for_its_next_hop_and_no_longer() {
+    let network = Network::new();
+    let (mut lane, mut peer) = lane(&network);
     let engine = lane.add::<Tcp>(Config::default()).unwrap();
     let host = Host::new(lane);
     let _listener = host.listen(engine, Endpoint::new(Ip::ANY, 80), 8).unwrap();
@@ -70,4 +80,36 @@ fn the_answer_to_a_stranger_waits_for_its_next_hop_and_no_longer() {
     let segments: Vec<Tcp4> = heard(&mut peer).iter().filter_map(|frame| Tcp4::read(frame)).collect();
     assert_eq!(segments.len(), 1, "{segments:?}");
     assert_eq!((segments[0].flags, segments[0].ack), (SYN | ACK, 8));
+}
+
+/// The second datagram is given up in the second half of a turn in which nothing leaves: the neighbour was asked for not long
+/// ago, on behalf of the first.
+#[test]
+fn who_waits_for_events_learns_at_once_that_a_next_hop_does_not_answer() {
+    let ms = Duration::from_millis;
+    let world = World::new(Network::new());
+    let (mut lane, _peer) = lane(world.network());
+    let engine = lane.add::<Udp>(UdpConfig::default()).unwrap();
+    let host = Host::new(lane);
+    let socket = Rc::new(host.connect_messages(engine, Endpoint::new(Ip::v4([10, 0, 0, 2]), 7)).unwrap());
+    let failures = Rc::new(RefCell::new(vec![]));
+    let (heard, reader, mut events) = (Rc::clone(&failures), Rc::clone(&socket), vec![]);
+    world.add_app(&host, move |host| {
+        host.take_events(engine, &mut events);
+        let errors = events.drain(..).filter_map(|_| reader.recv(&mut []).err());
+        let errors = errors.filter(|error| error.kind() != ErrorKind::WouldBlock);
+        heard.borrow_mut().extend(errors.map(|error| (error.kind(), host.now())));
+        false
+    });
+    for written_at in [ms(0), ms(500)] {
+        world.run_for(written_at).unwrap();
+        socket.send(b"anybody there?").unwrap();
+    }
+    world.run_until(Duration::from_secs(10), || failures.borrow().len() == 2).expect("to be told of both");
+    for ((kind, at), written_at) in failures.borrow().iter().zip([ms(0), ms(500)]) {
+        let took = at.since(Instant::ZERO + written_at);
+        assert_eq!(*kind, ErrorKind::HostUnreachable);
+        assert!(took < ms(3_200), "as long as the network layer asks, and a last try, not {took:?}");
+    }
+    assert_eq!(world.forced_advances(), 0);
 }

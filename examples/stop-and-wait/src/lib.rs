@@ -120,7 +120,7 @@ impl Transport for StopAndWait {
             };
             if taken {
                 (conn.expected, io.rx_finished) = (number.wrapping_add(1), io.rx_finished || kind == Kind::End);
-                cx.emit(Ready::READABLE);
+                cx.emit(self.0.mistold(Ready::READABLE));
             }
             cx.want_tx(Class::Ack); // also if it is old, or has no room yet: the peer is to know what we expect
         }

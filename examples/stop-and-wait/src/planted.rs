@@ -37,12 +37,14 @@ pub enum PlantedBug {
     NeverBacksOff,
     /// It repeats itself for ever.
     NeverGivesUp,
+    /// Who waits for a message is not told that it came.
+    ForgetsToWakeReaders,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TakesAnyNumber,
         Self::AlternatesOneBit,
         Self::AcksNoRepetition,
@@ -51,6 +53,7 @@ impl PlantedBug {
         Self::IgnoresReset,
         Self::NeverBacksOff,
         Self::NeverGivesUp,
+        Self::ForgetsToWakeReaders,
     ];
 
     /// Its name: `takes_any_number`.
@@ -65,6 +68,7 @@ impl PlantedBug {
             Self::IgnoresReset => "ignores_reset",
             Self::NeverBacksOff => "never_backs_off",
             Self::NeverGivesUp => "never_gives_up",
+            Self::ForgetsToWakeReaders => "forgets_to_wake_readers",
         }
     }
 }
@@ -74,6 +78,11 @@ impl Config {
     /// A header as it is.
     pub(crate) const fn misread(&self, _: &Conn, _: &MessageIo, meta: Meta) -> Meta {
         meta
+    }
+
+    /// What the application is told.
+    pub(crate) const fn mistold(&self, ready: Ready) -> Ready {
+        ready
     }
 
     /// Nothing.
@@ -98,6 +107,11 @@ impl Config {
             Some(PlantedBug::IgnoresReset) if kind == Kind::Reset => unheard,
             _ => meta,
         }
+    }
+
+    /// What the application is told of what came.
+    pub(crate) fn mistold(&self, ready: Ready) -> Ready {
+        if self.planted == Some(PlantedBug::ForgetsToWakeReaders) { Ready::NONE } else { ready }
     }
 
     /// An item left: when, and whether, it is repeated.

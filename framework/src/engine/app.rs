@@ -13,10 +13,11 @@ use crate::transport::{End, FlowError, LaneParts, Open, Opened, Transport};
 /// Why a flow could not be opened is what it can end with, too.
 pub type OpenError = FlowError;
 
-/// Something the application may want to act on. Level is what counts: an event says "look again".
+/// Something the application may want to act on. Level is what counts: an event says "look again", and what is left undone
+/// then is not told again.
 #[derive(Debug)]
 pub enum EngineEvent<N> {
-    /// Flows wait at a listener.
+    /// Flows wait at a listener: accept until none does.
     Acceptable(PortId),
     /// Something may be possible on a flow.
     Ready(FlowId, Ready),

@@ -10,6 +10,7 @@ use super::local::Local;
 use super::ready::ReadyList;
 use super::receive::Scratch;
 use super::remnant::{RemnantSlot, Remnants};
+use super::starved::Starved;
 use super::{FlowId, Head, PortId};
 use crate::net::{Claim, DropReason, NeighbourId, Net, PathId};
 use crate::observe::{Event, FlowRef};
@@ -57,8 +58,11 @@ pub struct Core<T: Transport> {
     pub(super) parked: Vec<(NeighbourId, FlowId)>,
     pub(super) settling: Vec<u32>,
     pub(super) events: Vec<FlowId>,
+    /// The application had its turn and left events: it does not take them, or made them itself.
+    pub(super) left_events: bool,
     pub(super) acceptable: Vec<PortId>,
     pub(super) wakers: Wakers,
+    pub(super) starved: Starved,
     pub(super) scratch: Scratch<T>,
 }
 
@@ -90,8 +94,10 @@ impl<T: Transport> Core<T> {
             parked: Vec::new(),
             settling: Vec::new(),
             events: Vec::new(),
+            left_events: false,
             acceptable: Vec::new(),
             wakers: Wakers::default(),
+            starved: Starved::default(),
             scratch: Scratch::default(),
         }
     }
@@ -176,6 +182,11 @@ impl<T: Transport> Core<T> {
         call: impl FnOnce(&mut T, &mut LaneCx<'_, T>) -> R,
     ) -> R {
         call(&mut self.transport, &mut lane.cx(&mut self.local))
+    }
+
+    /// Whether there are events to take.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty() || !self.acceptable.is_empty() || !self.local.notices.is_empty()
     }
 
     /// Tells the application, once per turn and flow.
@@ -348,7 +359,9 @@ impl<T: Transport> Core<T> {
     pub(super) fn free_slot(&mut self, lane: &mut LaneParts, index: u32) {
         if let Some(mut slot) = self.slots.get_mut(index as usize).and_then(Option::take) {
             slot.io.release(&mut lane.mem);
-            self.wakers.forget(FlowId { index, generation: slot.head.generation });
+            let id = FlowId { index, generation: slot.head.generation };
+            self.wakers.forget(id);
+            self.starved.forget(id);
             let Head { wheel_at, wheel_later, .. } = slot.head;
             self.free.push(Vacant { index, wheel_at, wheel_later });
         }

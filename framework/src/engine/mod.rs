@@ -12,6 +12,7 @@ mod local;
 mod ready;
 mod receive;
 mod remnant;
+mod starved;
 mod transmit;
 
 pub use app::{EngineEvent, OpenError};
@@ -51,6 +52,8 @@ pub trait Engine {
     fn settle(&mut self, lane: &mut LaneParts, net: &mut Net);
     /// Serves a ready list once around.
     fn transmit(&mut self, lane: &mut LaneParts, net: &mut Net, class: Class);
+    /// The last of a turn: tells those who were refused for want of memory that there is some.
+    fn relieve(&mut self, lane: &LaneParts);
     /// When it wants a turn without a packet: at once if something is ready to leave.
     fn next_deadline(&self) -> Option<Instant>;
     /// The application let go of a flow.
@@ -59,8 +62,8 @@ pub trait Engine {
     fn unlisten(&mut self, lane: &mut LaneParts, net: &mut Net, port: PortId);
     /// Moves out the wakers to be woken, and those to be dropped, once the lane is not borrowed.
     fn take_woken(&mut self, woken: &mut Vec<Waker>, dropped: &mut Vec<Waker>);
-    /// Whether the application has events to take.
-    fn has_events(&self) -> bool;
+    /// Whether there are events that the application had no turn to take, because they came of sending.
+    fn has_news(&self) -> bool;
     /// Flows, open or not yet let go by the application.
     fn flows(&self) -> usize;
     /// Remnants.

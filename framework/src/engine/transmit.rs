@@ -77,6 +77,7 @@ impl<T: Transport> Engine for Core<T> {
     }
 
     fn settle(&mut self, lane: &mut LaneParts, net: &mut Net) {
+        self.left_events = self.has_events();
         let mut settling = std::mem::take(&mut self.settling);
         for index in settling.drain(..) {
             let Some(Some(slot)) = self.slots.get_mut(index as usize) else { continue };
@@ -120,6 +121,10 @@ impl<T: Transport> Engine for Core<T> {
         self.serve_wakes();
     }
 
+    fn relieve(&mut self, lane: &LaneParts) {
+        self.tell_starved(lane);
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         if self.local.lane_tx || !self.settling.is_empty() || self.ready.iter().any(|list| !list.is_empty()) {
             return Some(Instant::ZERO);
@@ -140,8 +145,8 @@ impl<T: Transport> Engine for Core<T> {
         self.wakers.take_woken(woken, dropped);
     }
 
-    fn has_events(&self) -> bool {
-        !self.events.is_empty() || !self.acceptable.is_empty() || !self.local.notices.is_empty()
+    fn has_news(&self) -> bool {
+        self.has_events() && !self.left_events
     }
 
     fn flows(&self) -> usize {
@@ -168,6 +173,7 @@ impl<T: Transport> Engine for Core<T> {
             self.stop_listening(lane, net, port);
         }
         self.events.clear();
+        self.starved.clear();
         self.ready.iter_mut().for_each(|list| list.clear());
         self.parked.clear();
         self.lane_parked.clear();

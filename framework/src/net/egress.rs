@@ -245,6 +245,19 @@ impl<'a> TxBatch<'a> {
         self.net.paths.get(path).map(|path| path.mtu)
     }
 
+    /// The same, before errors said that a link on the way takes less: what it may come to again (RFC 1191 6.3).
+    #[must_use]
+    pub fn link_mtu(&self, path: PathId) -> Option<u32> {
+        self.net.paths.get(path).map(|path| path.link_mtu)
+    }
+
+    /// Nothing gets through on `path`, as far as its flow can tell: whether its next hop still answers is asked with the next
+    /// packet (negative advice, RFC 9293 3.8.3).
+    pub fn doubt(&mut self, path: PathId) {
+        let Some(Hop::Neighbour { id, .. }) = self.net.paths.get(path).map(|path| path.hop) else { return };
+        self.net.neighbours.doubt(id, self.now);
+    }
+
     /// The time of this batch.
     #[must_use]
     pub fn now(&self) -> Instant {

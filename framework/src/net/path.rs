@@ -82,7 +82,8 @@ pub(crate) struct Path {
     pub(crate) ident: u16,
     generation: u32,
     holds: u32,
-    link_mtu: u32,
+    /// Without what errors said.
+    pub(crate) link_mtu: u32,
     lowered: bool,
 }
 

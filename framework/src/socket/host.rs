@@ -253,7 +253,12 @@ impl Host {
         self.with(engine, |core, lane, net| core.connect(lane, net, local, remote))
     }
 
-    /// Moves what happened in an engine into `events`.
+    /// Moves what happened in an engine into `events`, which is the place to wait at for all flows and listeners at once.
+    ///
+    /// Take them in every turn, between [`receive`](Self::receive) and [`transmit`](Self::transmit). They are edges: one says
+    /// that something has become possible, and the next comes when it has become so again. So read and write until
+    /// `WouldBlock`, and accept until there is nobody. What comes of sending is there in the next turn, which is then
+    /// [due](Self::next_deadline) at once. See [`Core::take_events`] for their order.
     pub fn take_events<T: Transport>(&self, engine: EngineId<T>, events: &mut Vec<EngineEvent<T::Notice>>) {
         self.with(engine, |core, _, _| core.take_events(events));
     }

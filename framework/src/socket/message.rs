@@ -10,7 +10,7 @@ use super::{AppOp, Host, MessageIo, Ready};
 use crate::addr::Endpoint;
 use crate::engine::{Core, FlowId};
 use crate::lane::EngineId;
-use crate::toolkit::MessageError;
+use crate::toolkit::{MessageError, MessageQueue};
 use crate::transport::{FlowError, Transport};
 
 /// One end of a message flow, or a bound datagram socket. It stays on its thread; dropping it closes in good order.
@@ -102,7 +102,11 @@ impl<T: Transport<Io = MessageIo>> MessageSocket<T> {
             match messages.tx.write_message(&mut lane.mem, peer, 0, &[message], &limits) {
                 Ok(()) => {}
                 Err(MessageError::TooLong) => return Err(FlowError::TooLarge.into()),
-                Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(MessageError::Full) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(MessageError::NoMemory) => {
+                    core.starve(self.flow, MessageQueue::cost_bytes(message.len()));
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
             }
             core.app(lane, net, self.flow, AppOp::Written);
             Ok(())

@@ -10,6 +10,7 @@ use super::{AppOp, Host, Ready, StreamIo};
 use crate::addr::Endpoint;
 use crate::engine::{Core, FlowId};
 use crate::lane::EngineId;
+use crate::toolkit::Mem;
 use crate::transport::{FlowError, Transport};
 
 /// One end of a stream. It stays on its thread; dropping it closes in good order behind the application's back.
@@ -93,6 +94,9 @@ impl<T: Transport<Io = StreamIo>> Stream<T> {
             let Some(stream) = core.io(self.flow) else { return Err(FlowError::Closed.into()) };
             let taken = stream.tx.write(&mut lane.mem, buf, stream.tx_max as usize);
             if taken == 0 && !buf.is_empty() {
+                if stream.tx_room() > 0 {
+                    core.starve(self.flow, Mem::CHUNK_BYTES_MIN);
+                }
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             core.app(lane, net, self.flow, AppOp::Written);

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::addr::{Endpoint, Ip};
+use crate::engine::EngineEvent;
 use crate::lane::tests::pipe::{Pipe, TX_MAX};
 use crate::lane::tests::streams;
 use crate::lane::tests::wire::{pair, v4};
@@ -90,6 +91,35 @@ fn a_full_stream_takes_what_fits_and_tells_when_there_is_room() {
     pair.a.end.borrow_mut().room = 64;
     pair.settle();
     assert_eq!((woken.0.load(Ordering::Relaxed), a.readiness().contains(Ready::WRITABLE)), (1, true));
+    drop((a, b));
+    pair.assert_clear();
+}
+
+/// Its buffer is empty, so no acknowledgement ever tells it of room.
+#[test]
+fn who_was_refused_for_want_of_memory_is_told_when_there_is_some() {
+    let pair = pair();
+    let (a, b) = streams(&pair);
+    let (host, pipe, mut events) = (&pair.a.host, pair.a.pipe, vec![]);
+    let others_bytes = host.with(pipe, |_, lane, _| {
+        let bytes = lane.mem.available_bytes();
+        assert!(lane.mem.charge(bytes));
+        bytes
+    });
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(woken.clone());
+    assert!(a.poll_write(&mut Context::from_waker(&waker), b"x").is_pending());
+    pair.settle();
+    host.take_events(pipe, &mut events);
+    events.clear();
+    pair.settle();
+    host.take_events(pipe, &mut events);
+    assert_eq!((woken.0.load(Ordering::Relaxed), events.len()), (0, 0), "there is none");
+    host.with(pipe, |_, lane, _| lane.mem.refund(others_bytes));
+    pair.settle();
+    host.take_events(pipe, &mut events);
+    assert_eq!((woken.0.load(Ordering::Relaxed), a.write(b"x").unwrap()), (1, 1));
+    assert!(matches!(events[..], [EngineEvent::Ready(flow, Ready::WRITABLE)] if flow == a.id()));
     drop((a, b));
     pair.assert_clear();
 }

@@ -48,6 +48,9 @@ pub(super) enum Piece {
 }
 
 impl Mem {
+    /// What the smallest piece of it costs.
+    pub(crate) const CHUNK_BYTES_MIN: usize = SMALL_BYTES;
+
     /// What a lane gets if nobody says: 256 MiB.
     pub const DEFAULT_BUDGET_BYTES: usize = 256 << 20;
 

@@ -2,6 +2,7 @@
 //! sockets and for reliable messages. A message is taken whole or not at all; its bytes lie in frames that were kept or in
 //! chunks, as [`RecvBuffer`]'s do.
 
+use super::chunks::SMALL_BYTES;
 use super::mem::{Mem, NIL};
 use super::recv_buffer::RecvBuffer;
 use crate::addr::Endpoint;
@@ -105,6 +106,11 @@ impl MessageQueue {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes as usize
+    }
+
+    /// The memory that must be there for a copy of a message to be taken.
+    pub(crate) const fn cost_bytes(bytes: usize) -> usize {
+        size_of::<Message>() + bytes.next_multiple_of(SMALL_BYTES)
     }
 
     /// Puts in a copy of a message that lies in `parts`.

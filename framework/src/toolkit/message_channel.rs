@@ -38,6 +38,8 @@ pub struct ChannelConfig {
     pub rx_messages_max: u32,
     /// Most bytes sent and not acknowledged. What else the application wrote waits in its queue.
     pub stream_bytes_max: u32,
+    /// Most messages that wait there, at least one; then writing has to wait.
+    pub tx_messages_max: u32,
     /// Longest delay of an acknowledgement, ours and the peer's.
     pub ack_delay: Duration,
     /// How long the peer may take to end its half after the application let go and all of ours was acknowledged; and how
@@ -56,6 +58,7 @@ impl Default for ChannelConfig {
             window_bytes: 2 << 20,
             rx_messages_max: 4096,
             stream_bytes_max: 2 << 20,
+            tx_messages_max: 1024,
             ack_delay: Duration::from_millis(5),
             linger: Duration::from_secs(15),
         }
@@ -68,6 +71,7 @@ impl ChannelConfig {
     pub fn io(&self, open: bool) -> MessageIo {
         let mut tx_limits = MessageLimits::default();
         tx_limits.bytes_max = tx_limits.bytes_max.max(self.message_bytes_max as usize);
+        tx_limits.messages_max = self.tx_messages_max.max(1) as usize;
         MessageIo { open, message_bytes_max: self.message_bytes_max, tx_limits, ..MessageIo::default() }
     }
 }

@@ -230,6 +230,18 @@ impl<T: Transport> Context<'_, T> {
     }
 
     /// Tells the application that something may be possible now. It is told once per turn, whatever is added.
+    ///
+    /// Who waits for events, or as a task, looks at nothing before it is told. So a transport owes, in the call in which it
+    /// happens:
+    ///
+    /// - [`READABLE`](Ready::READABLE): bytes or a message came into `rx`, `rx_finished` was set (with
+    ///   [`PEER_FINISHED`](Ready::PEER_FINISHED)), or the `error` of messages was.
+    /// - [`WRITABLE`](Ready::WRITABLE): `tx` has room again, or the `error` of messages was set. Room may be told of when there
+    ///   is more of it; at the latest when `tx` is empty.
+    /// - [`OPEN`](Ready::OPEN): `open` was set.
+    ///
+    /// The engine says by itself that a flow is over, what came before it was accepted, and that the lane has memory again. To
+    /// tell too often costs a look, to tell too little is an application that hangs.
     #[inline]
     pub fn emit(&mut self, ready: Ready) {
         self.emit = self.emit | ready;

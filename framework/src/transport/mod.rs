@@ -15,6 +15,7 @@
 //!  time    ─► on_deadline, on_lane_deadline          app ─► connect, bind, on_app          ICMP ─► on_trouble
 //!  after the app ran: settle (flows on no ready list) ─► poll_lane_tx ─► poll_tx by class: Control, Ack, Data
 //! ```
+//! Each of these calls tells the application what it has made possible: [`Context::emit`] says what is owed, and when.
 
 mod context;
 pub(crate) mod run;

@@ -2,6 +2,7 @@
 //! Tests and the command share them.
 #![forbid(unsafe_code)]
 
+pub mod goodput;
 pub mod names;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use burstlane::transport::Transport;
 use burstlane_rudp::{Rudp, RudpConfig};
+use burstlane_spec::failure::by_command;
 use burstlane_spec::judge::{Run, Watch, run, unfit};
 use burstlane_spec::{Face, Promises, Scenario, Subject};
 use burstlane_tcp::{Ecn, Tcp};
@@ -23,20 +25,25 @@ use stop_and_wait::StopAndWait;
 pub fn tcp() -> Subject<Tcp> {
     let mut promises = Promises::reliable();
     promises.piece_bytes_max = 32 * 1024;
-    Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).configured_by(|config, scenario| {
-        let before_the_wrap = (scenario.seed >> 1) % 20_000;
-        let ecns = [Ecn::Accept, Ecn::Classic, Ecn::Accurate];
-        config.ecn = ecns.get((scenario.seed >> 24) as usize % 4).copied().unwrap_or(Ecn::Off);
-        config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
-        let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
-        if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
-            (config.send_buffer_bytes, config.receive_buffer_bytes) = (bytes, bytes);
-        }
-    })
+    promises.survives_black_holes = true;
+    // 40 ms, and the ticks of a timer.
+    promises.ack_delay_max = Duration::from_millis(60);
+    Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).rerun_by(by_command).configured_by(
+        |config, scenario| {
+            let before_the_wrap = (scenario.seed >> 1) % 20_000;
+            let ecns = [Ecn::Accept, Ecn::Classic, Ecn::Accurate];
+            config.ecn = ecns.get((scenario.seed >> 24) as usize % 4).copied().unwrap_or(Ecn::Off);
+            config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
+            let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
+            if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
+                (config.send_buffer_bytes, config.receive_buffer_bytes) = (bytes, bytes);
+            }
+        },
+    )
 }
 
-/// RUDP with its defaults; in some of the runs its windows are small, so that they shut (but not where a bottleneck is to be
-/// filled).
+/// RUDP with its defaults; in some of the runs its windows and queues are small, so that they shut and fill (but not where a
+/// bottleneck is to be filled).
 #[must_use]
 pub fn rudp() -> Subject<Rudp> {
     let mut promises = Promises::reliable();
@@ -44,19 +51,30 @@ pub fn rudp() -> Subject<Rudp> {
     promises.gives_up_within = Duration::from_secs(70);
     promises.buffer_bytes_max = 8 << 20;
     promises.survives_rebinding = true;
-    Subject::<Rudp>::new(RudpConfig::default(), promises).naming_packets(names::rudp).configured_by(
-        |config, scenario| {
+    // 5 ms, and the ticks of a timer.
+    promises.ack_delay_max = Duration::from_millis(20);
+    promises.tells_of_unread = false;
+    Subject::<Rudp>::new(RudpConfig::default(), promises)
+        .rerun_by(by_command)
+        .naming_packets(names::rudp)
+        .configured_by(|config, scenario| {
             if scenario.seed.is_multiple_of(3) && scenario.link.queue_frames_max.is_none() {
                 (config.channel.message_bytes_max, config.channel.window_bytes) = (16 * 1024, 17 * 1024);
+                (config.channel.stream_bytes_max, config.channel.tx_messages_max) = (4 * 1024, 2);
             }
-        },
-    )
+        })
 }
 
-/// UDP.
+/// UDP with its defaults; in some of the runs its socket takes two datagrams at a time.
 #[must_use]
 pub fn udp() -> Subject<Udp> {
-    Subject::new(UdpConfig::default(), Promises::datagrams())
+    Subject::<Udp>::new(UdpConfig::default(), Promises::datagrams())
+        .configured_by(|config, scenario| {
+            if scenario.seed.is_multiple_of(3) {
+                config.tx_limits.messages_max = 2;
+            }
+        })
+        .rerun_by(by_command)
 }
 
 /// The example of a transport: one message at a time.
@@ -68,7 +86,8 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
-    Subject::new(stop_and_wait::Config::default(), promises).naming_packets(names::stop_and_wait)
+    promises.tells_of_unread = false;
+    Subject::new(stop_and_wait::Config::default(), promises).rerun_by(by_command).naming_packets(names::stop_and_wait)
 }
 
 /// The names of all of them.
@@ -80,7 +99,7 @@ pub const NAMES: [&str; 4] = ["tcp", "rudp", "udp", "stop-and-wait"];
 /// None of [`NAMES`] is that transport, the scenario does not suit it, or there is no such bug; without the feature `planted-bugs` there is none at all.
 pub fn run_by_name(scenario: &Scenario, watch: Watch) -> Result<Run, NoSubject> {
     if let Some(bug) = &scenario.planted {
-        return run_planted(scenario, watch).ok_or_else(|| NoSubject::Bug(bug.clone()));
+        return run_planted(scenario, bug, watch);
     }
     Ok(match scenario.transport.as_str() {
         "tcp" => run_fit(&tcp(), scenario, watch)?,
@@ -105,8 +124,8 @@ where
 use planted::run_planted;
 
 #[cfg(not(feature = "planted-bugs"))]
-fn run_planted(_: &Scenario, _: Watch) -> Option<Run> {
-    None
+fn run_planted(_: &Scenario, bug: &str, _: Watch) -> Result<Run, NoSubject> {
+    Err(NoSubject::Bug(bug.to_owned()))
 }
 
 /// A scenario names something that is not here.
@@ -133,3 +152,45 @@ impl fmt::Display for NoSubject {
 }
 
 impl std::error::Error for NoSubject {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let text = format!("burstlane scenario 1\n{text}");
+        run_by_name(&text.parse().expect("a scenario"), Watch::Judge)
+            .err()
+            .map_or_else(String::new, |no| no.to_string())
+    }
+
+    #[test]
+    fn what_does_not_suit_a_transport_is_refused() {
+        let too_large = "transport stop-and-wait\nseed 1\nflow opens 0ms\n left send 1201";
+        assert!(refusal(too_large).contains("flow 0, left: a message of 1201 bytes; expected at most 1200"));
+        assert!(refusal("transport udp\nseed 1\nflow opens 0ms\n right send 7").contains("at least 8 bytes"));
+        assert!(refusal("transport tcp\nseed 1\nlink loss 100%").contains("loses everything"));
+        assert!(refusal("transport sctp\nseed 1").contains("no transport 'sctp'"));
+        assert_eq!(refusal("transport tcp\nseed 1\nflow opens 0ms\n left send 9"), "");
+    }
+
+    #[test]
+    fn a_planted_bug_changes_nothing_about_that() {
+        let with = |bug: &str| {
+            refusal(&format!("transport stop-and-wait\nplanted {bug}\nseed 1\nflow opens 0ms\n left send 1201"))
+        };
+        assert!(with("nonsense").contains("'nonsense'"));
+        let expected = if cfg!(feature = "planted-bugs") { "at most 1200" } else { "only with the feature" };
+        assert!(with("takes_any_number").contains(expected), "{}", with("takes_any_number"));
+    }
+
+    #[test]
+    fn a_plan_made_by_hand_ends_where_it_says() {
+        use burstlane_spec::scenario::{FlowPlan, Op, SidePlan};
+        let mut scenario = Scenario::new("tcp", 1);
+        let ops = vec![Op::Abort, Op::Pause { ms: 1 }];
+        scenario.flows =
+            vec![FlowPlan { opens_ms: 0, sides: [SidePlan { ops, ..SidePlan::default() }, SidePlan::default()] }];
+        assert_eq!(unfit(&tcp(), &scenario).as_deref(), Some("flow 0, left: 'pause 1ms' stands behind the end"));
+    }
+}

@@ -4,46 +4,49 @@ use burstlane::transport::Transport;
 use proptest::strategy::BoxedStrategy;
 
 use super::quiet::guarded;
+use super::{draw, fairness};
 use crate::face::Face;
 use crate::judge::{Broken, Law, Watch, run};
-use crate::scenario::strategy::{Focus, scenarios};
 use crate::scenario::{Fault, Mishap, Scenario};
-use crate::subject::{Promises, Subject};
+use crate::subject::{Opening, Promises, Subject};
 
 /// A kind of scenario, and what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Campaign {
-    /// See [`Focus::Anything`].
+    /// A little of everything that a network and its devices do, several flows, applications that end early.
     Anything,
-    /// See [`Focus::Loss`].
+    /// One flow with more to say, now and then more than its socket takes, over a network that loses, doubles, delays.
     Loss,
-    /// See [`Focus::Partitions`].
+    /// Long silences.
     Partitions,
-    /// See [`Focus::SlowReaders`].
+    /// Readers that read late or little.
     SlowReaders,
-    /// See [`Focus::EarlyEnds`].
+    /// Applications that close or abort early.
     EarlyEnds,
-    /// See [`Focus::Silence`].
+    /// The peer is gone for good.
     Silence,
-    /// See [`Focus::Damage`]; and the run is the one in which the damaged packets are lost.
+    /// Bits flipped, packets cut; and the run is the one in which the damaged packets are lost.
     Damage,
-    /// See [`Focus::Strangers`].
+    /// Strangers send forged packets.
     Strangers,
-    /// See [`Focus::Flood`].
+    /// Strangers open flows by the hundred.
     Flood,
-    /// See [`Focus::Tampering`].
+    /// Somebody on the way changes packets so that their checksums are right.
     Tampering,
-    /// See [`Focus::Rebinding`].
+    /// A network address translator forgets, once or twice, while both ends have something to say.
     Rebinding,
-    /// The same scenario twice.
+    /// Hosts of several lanes, and several flows, over a network that strikes packets and falls silent. Devices steer rightly:
+    /// what becomes of a flow whose packets come to another lane can be judged only once lanes pass packets on.
+    Lanes,
+    /// As [`Anything`](Self::Anything), each scenario twice.
     Repetition,
-    /// Several flows over one bottleneck.
+    /// Two to four flows that begin together and send as much from left to right, over a link that is narrower than they.
     Fairness,
 }
 
 impl Campaign {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Anything,
         Self::Loss,
         Self::Partitions,
@@ -55,6 +58,7 @@ impl Campaign {
         Self::Flood,
         Self::Tampering,
         Self::Rebinding,
+        Self::Lanes,
         Self::Repetition,
         Self::Fairness,
     ];
@@ -67,10 +71,22 @@ impl Campaign {
             Self::Partitions | Self::SlowReaders | Self::EarlyEnds | Self::Silence | Self::Flood => {
                 promises.is_reliable
             }
+            Self::Lanes => promises.is_reliable && promises.opening == Opening::Listen,
             Self::Damage => promises.notices_damage,
             Self::Strangers => promises.resists_strangers,
             Self::Rebinding => promises.survives_rebinding,
             Self::Fairness => promises.controls_congestion,
+        }
+    }
+
+    /// Whether it asks something of `scenario` beside the laws that the judge watches in any run.
+    #[must_use]
+    pub fn asks_more(self, scenario: &Scenario) -> bool {
+        match self {
+            Self::Damage => scenario.damage_is_certain() && with_losses(scenario) != *scenario,
+            Self::Repetition => true,
+            Self::Fairness => fairness::suits(scenario),
+            _ => false,
         }
     }
 
@@ -86,21 +102,7 @@ impl Campaign {
 
     /// What it draws for a transport.
     pub fn scenarios(self, name: &'static str, promises: &Promises) -> BoxedStrategy<Scenario> {
-        let focus = match self {
-            Self::Anything | Self::Repetition => Focus::Anything,
-            Self::Loss => Focus::Loss,
-            Self::Partitions => Focus::Partitions,
-            Self::SlowReaders => Focus::SlowReaders,
-            Self::EarlyEnds => Focus::EarlyEnds,
-            Self::Silence => Focus::Silence,
-            Self::Damage => Focus::Damage,
-            Self::Strangers => Focus::Strangers,
-            Self::Flood => Focus::Flood,
-            Self::Tampering => Focus::Tampering,
-            Self::Rebinding => Focus::Rebinding,
-            Self::Fairness => Focus::Bottleneck,
-        };
-        scenarios(name, promises, focus)
+        draw::scenarios(name, promises, self)
     }
 
     /// Judges one scenario.
@@ -123,27 +125,19 @@ impl Campaign {
         if let Some(broken) = first.broken {
             return Err(broken);
         }
-        let broken = |law, message| Err(Broken { law, message });
+        let again = |scenario: &Scenario| run(subject, scenario, Watch::Judge).digest == first.digest;
+        let broken = |law, message: &str| Err(Broken { law, message: message.to_owned() });
         match self {
-            Self::Damage if scenario.damage_is_certain() => {
-                let lost = run(subject, &with_losses(scenario), Watch::Judge);
-                if lost.digest != first.digest {
-                    return broken(
-                        Law::DamageIsLoss,
-                        "with the damaged packets lost, the hosts send other packets".into(),
-                    );
-                }
+            _ if !self.asks_more(scenario) => Ok(()),
+            Self::Damage if !again(&with_losses(scenario)) => {
+                broken(Law::DamageIsLoss, "with the damaged packets lost, the hosts send other packets")
             }
-            Self::Repetition => {
-                let again = run(subject, scenario, Watch::Judge);
-                if again.digest != first.digest {
-                    return broken(Law::SameBytes, "the same scenario gave other packets the second time".into());
-                }
+            Self::Repetition if !again(scenario) => {
+                broken(Law::SameBytes, "the same scenario gave other packets the second time")
             }
-            Self::Fairness => return super::fairness::judge(scenario, &first),
-            _ => {}
+            Self::Fairness => fairness::judge(scenario, &first),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Drawing scenarios until a law is broken or enough have passed, and making what broke it small.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::path::Path;
 
 use burstlane::transport::Transport;
@@ -81,7 +82,8 @@ where
     }
 }
 
-/// Judges as many new scenarios as the environment's `PROPTEST_CASES` says, or 64.
+/// Judges as many new scenarios as the environment's `PROPTEST_CASES` says, or 64. A campaign that does not concern the transport
+/// says so on standard error: who made the promise and misspelled it should see it.
 ///
 /// # Panics
 /// If a law is broken. What is left for a person stands in the message: the shrunk scenario, and the files written. The
@@ -91,24 +93,35 @@ where
     T::Io: Face,
 {
     if !campaign.concerns(&subject.promises) {
+        // Not `eprintln!`, which a test that passes keeps to itself.
+        let _ = writeln!(io::stderr(), "not promised, not judged: {campaign:?} of {}", subject.name);
         return;
     }
-    let cases = cases_asked();
+    let cases = cases_asked().unwrap_or(CASES);
     if let Err(failure) = hunt(subject, campaign, cases, None) {
         panic!("{}", failure.leave(subject, &Path::new(crate_dir).join(REGRESSIONS)));
     }
 }
 
-/// As many as `PROPTEST_CASES` says, if it says anything.
-fn cases_asked() -> u32 {
-    let Ok(asked) = std::env::var("PROPTEST_CASES") else { return CASES };
-    match asked.parse() {
-        Ok(cases) if cases > 0 => cases,
-        _ => panic!("PROPTEST_CASES is '{asked}'; expected how many scenarios to draw, a whole number from 1 on"),
-    }
+/// How many cases `PROPTEST_CASES` asks for, if it is set.
+///
+/// # Panics
+/// If it asks for something else.
+#[must_use]
+pub fn cases_asked() -> Option<u32> {
+    let asked = std::env::var_os("PROPTEST_CASES")?;
+    Some(cases_in(&asked).unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// Judges the scenarios in the crate's `regressions/` that name this transport: what broke a law once.
+fn cases_in(asked: &OsStr) -> Result<u32, String> {
+    let cases = asked.to_str().and_then(|text| text.parse().ok()).filter(|cases| *cases > 0);
+    cases.ok_or_else(|| {
+        format!("PROPTEST_CASES is {asked:?}; expected how many cases to draw, a whole number from 1 on")
+    })
+}
+
+/// Judges the scenarios in the crate's `regressions/` that name this transport, what broke a law once, under every campaign that
+/// asks more of them than any run is asked ([`Campaign::asks_more`]); so the one that found it is among them.
 ///
 /// # Panics
 /// If one breaks a law again, or cannot be read.
@@ -121,7 +134,8 @@ where
     for (path, scenario) in
         kept.iter().filter(|(_, scenario)| scenario.transport == subject.name && scenario.planted.is_none())
     {
-        for campaign in [Campaign::Anything, Campaign::Damage, Campaign::Repetition] {
+        let asking = |campaign: &Campaign| campaign.concerns(&subject.promises) && campaign.asks_more(scenario);
+        for campaign in Campaign::ALL.into_iter().filter(asking) {
             if let Err(broken) = campaign.judge(subject, scenario) {
                 let failure = Failure { campaign, broken, scenario: scenario.clone(), cases: 0 };
                 panic!("{} again: {}", path.display(), failure.leave(subject, &folder));
@@ -139,14 +153,22 @@ impl Failure {
     where
         T::Io: Face,
     {
-        let rerun = guarded(|| run(subject, &self.scenario, Watch::Record));
-        let recording = rerun.map(|run| run.recording).unwrap_or_default();
-        self.report(subject, &recording).write(folder)
+        write(subject, &self.scenario, Some(self.verdict()), folder)
     }
 
-    fn report<'a, T: Transport>(&'a self, subject: &Subject<T>, recording: &'a Recording) -> Report<'a> {
-        let verdict = Verdict { law: self.broken.law.name(), message: &self.broken.message };
-        Report { scenario: &self.scenario, recording, broken: Some(verdict), name_packet: subject.name_packet }
+    fn verdict(&self) -> Verdict<'_> {
+        Verdict { law: self.broken.law.name(), message: &self.broken.message }
+    }
+
+    /// [`write`](Self::write), and says where, and how to run it again.
+    pub(super) fn say_written<T: Transport>(&self, subject: &Subject<T>, folder: &Path) -> String
+    where
+        T::Io: Face,
+    {
+        match self.write(subject, folder) {
+            Ok(paths) => format!("see {}\nrerun: {}", paths.page.display(), (subject.rerun)(&paths.scenario)),
+            Err(error) => format!("nothing was written: {error}"),
+        }
     }
 
     /// Writes everything for a person, keeps the scenario in `regressions`, and says where.
@@ -155,18 +177,38 @@ impl Failure {
         T::Io: Face,
     {
         let Self { broken, scenario, cases, campaign } = self;
-        let written = match self.write(subject, &default_folder()) {
-            Ok(paths) => {
-                format!("see {}\nrerun: burstlane sim replay {}", paths.page.display(), paths.scenario.display())
-            }
-            Err(error) => format!("nothing was written: {error}"),
-        };
-        let kept = match self.report(subject, &Recording::default()).write_scenario(regressions) {
+        let written = self.say_written(subject, &default_folder());
+        let nothing = Recording::default();
+        let kept = match report(subject, scenario, &nothing, Some(self.verdict())).write_scenario(regressions) {
             Ok(path) => format!("kept as {}", path.display()),
             Err(error) => format!("not kept: {error}"),
         };
         format!("{campaign:?}, after {cases} scenarios: {broken}\n\n{scenario}\n{written}\n{kept}\n")
     }
+}
+
+/// Runs a scenario once more and writes what it leaves for a person.
+pub(super) fn write<T: Transport>(
+    subject: &Subject<T>,
+    scenario: &Scenario,
+    broken: Option<Verdict<'_>>,
+    folder: &Path,
+) -> io::Result<Paths>
+where
+    T::Io: Face,
+{
+    let rerun = guarded(|| run(subject, scenario, Watch::Record));
+    let recording = rerun.map(|run| run.recording).unwrap_or_default();
+    report(subject, scenario, &recording, broken).write(folder)
+}
+
+fn report<'a, T: Transport>(
+    subject: &Subject<T>,
+    scenario: &'a Scenario,
+    recording: &'a Recording,
+    broken: Option<Verdict<'a>>,
+) -> Report<'a> {
+    Report { scenario, recording, broken, name_packet: subject.name_packet, rerun: subject.rerun }
 }
 
 /// Scenarios of a campaign, unless `PROPTEST_CASES` says otherwise.
@@ -175,3 +217,28 @@ pub(super) const CASES: u32 = 64;
 const SHRINK_MS: u32 = 20_000;
 /// Where a crate keeps what broke a law once.
 const REGRESSIONS: &str = "regressions";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_cases_is_a_number_or_an_error_that_says_so() {
+        assert_eq!(cases_in(OsStr::new("250")), Ok(250));
+        for wrong in ["", "0", "-1", "many", "1e3", " 5", "4294967296", "\u{1b}[2J"] {
+            let error = cases_in(OsStr::new(wrong)).unwrap_err();
+            assert!(
+                error.contains(&format!("PROPTEST_CASES is {wrong:?}")) && error.contains("whole number"),
+                "{error}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn how_many_cases_is_no_bytes_outside_of_unicode() {
+        use std::os::unix::ffi::OsStrExt;
+        let error = cases_in(OsStr::from_bytes(b"5\xff")).unwrap_err();
+        assert!(error.contains(r"5\xFF"), "{error}");
+    }
+}

@@ -4,15 +4,19 @@
 //! ```ignore
 //! burstlane_spec::conformance! { MyTransport, MyConfig::default(), Promises::reliable() }
 //! ```
-//! gives a module a test for each campaign that the promises call for. `PROPTEST_CASES` says how many scenarios each draws.
+//! gives a module a test for each campaign that the promises call for. `PROPTEST_CASES` says how many scenarios each draws;
+//! `BURSTLANE_REPLAY` names a scenario file to run once more.
 
 mod campaign;
+mod draw;
 mod fairness;
 mod hunt;
 mod quiet;
+mod replay;
 
 pub use campaign::Campaign;
-pub use hunt::{Failure, assert_holds, assert_stays_mended, hunt};
+pub use hunt::{Failure, assert_holds, assert_stays_mended, cases_asked, hunt};
+pub use replay::{replay, replay_what_is_asked};
 
 /// Tests of a transport, one for each [`Campaign`]: `conformance! { Transport, config }` with the promises of a reliable
 /// transport, or `conformance! { Transport, config, promises }`, or `conformance! { subject }`.
@@ -32,6 +36,7 @@ macro_rules! conformance {
             withstands_floods = Flood,
             withstands_tampering = Tampering,
             survives_rebinding = Rebinding,
+            keeps_lanes_apart = Lanes,
             repeats_itself_exactly = Repetition,
             shares_fairly = Fairness,
         }
@@ -40,6 +45,10 @@ macro_rules! conformance {
         #[test]
         fn what_broke_once_stays_mended() {
             $crate::conformance::assert_stays_mended(&$subject, env!("CARGO_MANIFEST_DIR"));
+        }
+        #[test]
+        fn replays_what_is_asked() {
+            $crate::conformance::replay_what_is_asked(&$subject);
         }
         $(
             #[test]

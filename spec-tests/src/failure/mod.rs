@@ -7,6 +7,7 @@ mod decode;
 mod diagram;
 mod folder;
 mod label;
+mod rerun;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use capture::write_capture;
 pub use diagram::page;
 pub use folder::default_folder;
 pub use label::{Label, Labeller, NamePacket, Role};
+pub use rerun::{Rerun, by_command, by_test};
 
 use std::fs;
 use std::io;
@@ -24,8 +26,8 @@ use std::path::{Path, PathBuf};
 use burstlane::time::Instant;
 
 use crate::recording::Recording;
-use crate::scenario::Scenario;
-use crate::scenario::text::{ScenarioError, units};
+use crate::scenario::text::units;
+use crate::scenario::{Scenario, file};
 
 /// A law was broken, and this is the run in which it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +55,7 @@ impl Failure {
     #[must_use]
     pub fn report(&self) -> Report<'_> {
         let broken = Some(Verdict { law: &self.law, message: &self.message });
-        Report { scenario: &self.scenario, recording: &self.recording, broken, name_packet: None }
+        Report { scenario: &self.scenario, recording: &self.recording, broken, name_packet: None, rerun: by_command }
     }
 }
 
@@ -68,6 +70,8 @@ pub struct Report<'a> {
     pub broken: Option<Verdict<'a>>,
     /// Names the packets of a protocol of one's own.
     pub name_packet: Option<NamePacket>,
+    /// How the scenario's file is run again.
+    pub rerun: Rerun,
 }
 
 /// A broken law.
@@ -90,7 +94,7 @@ impl Verdict<'_> {
 /// The files that a run left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
-    /// The scenario: what `burstlane sim replay` reads.
+    /// The scenario: what [`Report::rerun`] is about.
     pub scenario: PathBuf,
     /// The capture, pcapng.
     pub capture: PathBuf,
@@ -108,7 +112,7 @@ impl Report<'_> {
         let scenario = self.write_scenario(folder)?;
         let (capture, page_path) = (scenario.with_extension("pcapng"), scenario.with_extension("html"));
         write_capture(self.recording, self.name_packet, fs::File::create(&capture)?)?;
-        fs::write(&page_path, page(self, &format!("burstlane sim replay {}", scenario.display())))?;
+        fs::write(&page_path, page(self, &(self.rerun)(&scenario)))?;
         Ok(Paths { scenario, capture, page: page_path })
     }
 
@@ -161,12 +165,7 @@ pub fn kept_scenarios(folder: &Path) -> io::Result<Vec<(PathBuf, Scenario)>> {
     let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "scenario"));
     paths.sort();
-    let read = |path: PathBuf| {
-        let wrong = |error: ScenarioError| io::Error::other(format!("{}: {error}", path.display()));
-        let scenario = fs::read_to_string(&path)?.parse().map_err(wrong)?;
-        Ok((path, scenario))
-    };
-    paths.into_iter().map(read).collect()
+    paths.into_iter().map(|path| file::read(&path).map(|scenario| (path, scenario))).collect()
 }
 
 /// As part of a file's name: small letters, digits, hyphens.

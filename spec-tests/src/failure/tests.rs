@@ -3,7 +3,7 @@ use burstlane_sim::Damage;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Failure, Report, kept_scenarios, page};
+use super::{Failure, Report, by_command, kept_scenarios, page};
 use crate::packets::{ACK, SYN, Tcp4};
 use crate::recording::{EventRecord, Happening, PacketRecord, Recording};
 use crate::scenario::{Fault, Scenario, Side, Span, Trouble};
@@ -88,7 +88,7 @@ pub(super) fn troubled() -> Scenario {
 }
 
 fn page_of(recording: &Recording, scenario: &Scenario) -> String {
-    page(&Report { scenario, recording, broken: None, name_packet: None }, "burstlane sim replay x")
+    page(&Report { scenario, recording, broken: None, name_packet: None, rerun: by_command }, "burstlane sim replay x")
 }
 
 /// Elements that are opened and not closed, or the other way; quotes that end where they should not.

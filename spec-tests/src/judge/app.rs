@@ -11,10 +11,12 @@ use burstlane::time::{Duration, Instant};
 use burstlane::transport::FlowError;
 use burstlane_sim::Network;
 
+use super::content::Content;
 use super::laws::Law;
+use super::promptness;
+use super::wakeups::Wait;
 use super::witness::Witness;
 use crate::face::Channel;
-use crate::pattern::Pattern;
 use crate::scenario::{Op, Reader, Side, SidePlan};
 
 /// How far one end of a flow came.
@@ -24,6 +26,8 @@ pub struct Report {
     pub has_opened: bool,
     /// Bytes that its socket took.
     pub accepted: u64,
+    /// How often its socket had no room.
+    pub blocked: u64,
     /// Bytes that it received, each the right one.
     pub received: u64,
     /// Datagrams that its socket took, and different ones that it received.
@@ -38,19 +42,23 @@ pub struct Report {
     pub is_done: bool,
     /// The flow failed under it.
     pub failed: Option<FlowError>,
+    /// It acts only when it is told to, or by its own time.
+    pub waits_for_events: bool,
 }
 
 /// `opened, sent 20, received 100, finished; waits`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed, .. } = self;
+        let Self { has_opened, accepted, received, has_finished, saw_end, is_done, failed, waits_for_events, .. } =
+            self;
         f.write_str(if *has_opened { "opened" } else { "never opened" })?;
         write!(f, ", sent {accepted}, received {received}")?;
         f.write_str(if *has_finished { ", finished" } else { "" })?;
         f.write_str(if *saw_end { ", saw the peer's end" } else { "" })?;
         match failed {
             Some(error) => write!(f, "; failed: {error}"),
-            None => f.write_str(if *is_done { "; done" } else { "; waits" }),
+            None if *is_done => f.write_str("; done"),
+            None => f.write_str(if *waits_for_events { "; waits to be told" } else { "; waits" }),
         }
     }
 }
@@ -79,6 +87,7 @@ pub(super) struct App<C> {
     reads_at: Instant,
     is_reliable: bool,
     buffer: Vec<u8>,
+    pub(super) wait: Wait,
 }
 
 /// Which end of which flow this is, and where it lives.
@@ -96,6 +105,11 @@ impl Place {
         self.witness.borrow_mut().accuse(self.network.now(), law, || format!("flow {flow}, {side}: {}", what()));
     }
 
+    /// Nothing is left to read behind so many bytes.
+    fn tell_drained(&self, received: u64) {
+        promptness::on_drained(&mut self.witness.borrow_mut(), self.side, self.network.now(), self.flow, received);
+    }
+
     fn tell(&self, what: impl FnOnce() -> String) {
         self.witness.borrow_mut().on_app(self.side, self.network.now(), self.flow, what);
     }
@@ -108,8 +122,10 @@ impl<C: Channel> App<C> {
         seed: u64,
         reports: &[Rc<RefCell<Report>>; 2],
         is_reliable: bool,
+        wait: Wait,
     ) -> Self {
         let side = place.side.index();
+        reports[side].borrow_mut().waits_for_events = wait.is_for_events();
         let content = |side: usize| Content {
             seed: seed.wrapping_add(place.flow as u64 * 2 + side as u64),
             sizes: plans[side].sizes().collect(),
@@ -130,6 +146,7 @@ impl<C: Channel> App<C> {
             is_reliable,
             buffer: vec![0; BUFFER_BYTES],
             place,
+            wait,
         }
     }
 
@@ -146,6 +163,13 @@ impl<C: Channel> App<C> {
     /// What the application does in its host's turn. Returns whether it did anything.
     pub(super) fn turn(&mut self) -> bool {
         let Some(channel) = self.channel.take() else { return false };
+        if !self.wait.is_due(channel.id(), self.place.network.now(), self.resumes_at, self.reads_at) {
+            if self.wait.is_forgotten(&channel) {
+                self.place.accuse(Law::Progress, || "waits to be told that there is something to read".to_owned());
+            }
+            self.channel = Some(channel);
+            return false;
+        }
         let mut moved = self.receive(&channel);
         let has_failed = self.report.borrow().failed.is_some();
         match channel.ended() {
@@ -238,7 +262,10 @@ impl<C: Channel> App<C> {
                     self.place.witness.borrow_mut().silence[side].on_said();
                     self.place.tell(|| format!("sends {taken}"));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.report.borrow_mut().blocked += 1;
+                    return false;
+                }
                 Err(error) => {
                     self.fail(flow_error(&error));
                     return false;
@@ -281,6 +308,8 @@ impl<C: Channel> App<C> {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.report.borrow_mut().is_drained = true;
+                    self.place.tell_drained(self.report.borrow().received);
+                    self.wait.for_data();
                     break;
                 }
                 Err(error) => {
@@ -328,56 +357,6 @@ impl<C: Channel> App<C> {
             self.place.accuse(Law::HonestEnd, || format!("sees the end after {received} of {sent} bytes"));
         }
         true
-    }
-}
-
-/// What one end sends: bytes given by a seed, in pieces whose sizes the plan gives.
-struct Content {
-    seed: u64,
-    sizes: Vec<u32>,
-    /// The piece that is due.
-    next: usize,
-    /// Datagrams that came.
-    seen: BTreeSet<u32>,
-}
-
-impl Content {
-    /// Writes the bytes from `at` on; where messages may be lost, the message that is due, which begins with its number.
-    fn fill(&self, at: u64, out: &mut [u8], is_reliable: bool) {
-        if is_reliable {
-            return Pattern::new(self.seed).fill(at, out);
-        }
-        Pattern::new(self.seed ^ (self.next as u64) << 32).fill(0, out);
-        let number = (self.next as u32).to_le_bytes();
-        let head = out.len().min(number.len());
-        out[..head].copy_from_slice(&number[..head]);
-    }
-
-    /// What is wrong with bytes that came, if anything is.
-    fn check<C: Channel>(&mut self, at: u64, bytes: &[u8], is_reliable: bool) -> Option<String> {
-        if !is_reliable {
-            return self.check_datagram(bytes);
-        }
-        if C::HAS_MESSAGES {
-            let size = self.sizes.get(self.next).copied();
-            self.next += 1;
-            if size != Some(bytes.len() as u32) {
-                return Some(format!("message {} has {} bytes, not {size:?}", self.next - 1, bytes.len()));
-            }
-        }
-        let wrong = Pattern::new(self.seed).mismatch(at, bytes)?;
-        Some(format!("of {} bytes at {at} that at {wrong} is wrong", bytes.len()))
-    }
-
-    fn check_datagram(&mut self, bytes: &[u8]) -> Option<String> {
-        let number = bytes.first_chunk().map(|number| u32::from_le_bytes(*number));
-        let Some(known) = number.filter(|number| self.sizes.get(*number as usize) == Some(&(bytes.len() as u32)))
-        else {
-            return Some(format!("a datagram of {} bytes that nobody sent", bytes.len()));
-        };
-        self.seen.insert(known);
-        let wrong = Pattern::new(self.seed ^ u64::from(known) << 32).mismatch(4, &bytes[4..])?;
-        Some(format!("datagram {known}: byte {wrong} is wrong"))
     }
 }
 

@@ -14,7 +14,8 @@ pub enum Law {
     NothingBehindTheEnd,
     /// The peer's end is seen only by who has received everything before it.
     HonestEnd,
-    /// Once faults stop, all that was accepted arrives and both ends finish, within a time that the back-off explains.
+    /// Once faults stop, all that was accepted arrives and both ends finish, within a time that the back-off explains. Who waits
+    /// to be told that there is something to read is told in the turn in which it is there.
     Progress,
     /// Nobody's flow fails while no application aborts and no silence outlasts the transport's patience.
     NoFalseAlarm,
@@ -26,6 +27,15 @@ pub enum Law {
     Frugality,
     /// Buffers stay within their bound, whatever the order of arrival and however slow the reader.
     BoundedMemory,
+    /// What arrives in order is acknowledged within the time that is promised, without being sent again (RFC 9293 3.8.6.3).
+    PromptAcknowledgements,
+    /// A window that was used up is opened by reading, not by being asked after (RFC 9293 3.8.6.2.2).
+    WindowReopens,
+    /// When all is said and few packets were lost, both hosts fall silent soon: nobody goes on asking who does not answer.
+    SoonSilent,
+    /// Who lets go of a flow before it has read all that came of it does not leave the peer in the belief that all was read
+    /// (RFC 9293 3.10.4, RFC 2525 2.17).
+    UnreadIsTold,
     /// Nothing is taken for acknowledged that has not arrived.
     TrueAcknowledgements,
     /// A measured round trip is one that a packet and its answer made.
@@ -80,6 +90,10 @@ impl Law {
             Self::Patience => "patience",
             Self::Frugality => "frugality",
             Self::BoundedMemory => "bounded_memory",
+            Self::PromptAcknowledgements => "prompt_acknowledgements",
+            Self::WindowReopens => "window_reopens",
+            Self::SoonSilent => "soon_silent",
+            Self::UnreadIsTold => "unread_is_told",
             Self::TrueAcknowledgements => "true_acknowledgements",
             Self::TrueRoundTrips => "true_round_trips",
             Self::InitialWindow => "initial_window",

@@ -5,14 +5,20 @@
 //! witness watches packets and events. When all is over, nothing may be left.
 
 mod app;
+mod content;
 mod fitness;
+mod lanes;
 mod laws;
+mod lay;
 mod link;
+mod outcomes;
+mod promptness;
 mod rebinding;
 mod run;
 mod silence;
 mod spells;
 mod strangers;
+mod wakeups;
 mod watch;
 mod witness;
 

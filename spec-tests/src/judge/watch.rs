@@ -7,6 +7,7 @@ use burstlane::observe::{Event, FlowRef};
 use burstlane::time::{Duration, Instant};
 
 use super::laws::Law;
+use super::promptness::{self, Owed};
 use super::run::CLIENT_PORT;
 use super::witness::Witness;
 use crate::hosts::PORT;
@@ -30,12 +31,13 @@ pub(super) struct FlowWatch {
     acked_end: u64,
     flight_max: u64,
     /// How far it told its peer to send.
-    credit: Option<u64>,
+    pub(super) credit: Option<u64>,
     /// How often that grew by more than rounding explains, and by how much in all.
     credit_steps: u64,
     credit_grown: u64,
     /// When its window was reduced last, and the time before.
     reduced_at: [Option<Instant>; 2],
+    pub(super) owed: Owed,
 }
 
 impl FlowWatch {
@@ -54,6 +56,7 @@ impl FlowWatch {
             credit_steps: 0,
             credit_grown: 0,
             reduced_at: [None; 2],
+            owed: Owed::default(),
         }
     }
 
@@ -62,6 +65,16 @@ impl FlowWatch {
         if self.first_flight.is_some_and(|bytes| bytes > 0) {
             self.first_flight = None;
         }
+    }
+
+    /// Bytes of the peer's stream that came without a gap.
+    pub(super) fn arrived_prefix(&self) -> u64 {
+        self.arrived.prefix()
+    }
+
+    /// How much more the peer may send, bytes.
+    pub(super) fn window(&self) -> u64 {
+        self.credit.unwrap_or(0).saturating_sub(self.arrived.prefix())
     }
 }
 
@@ -80,11 +93,21 @@ pub(super) fn on_event(witness: &mut Witness, side: Side, now: Instant, event: &
             on_flight(witness, side, now, flow, bytes);
         }
         Event::SegmentReceived { offset, bytes, .. } => {
-            with(witness, side, flow, |watch| watch.arrived.add(offset, offset + bytes as u64));
+            with(witness, side, flow, |watch| {
+                let prefix = watch.arrived_prefix();
+                watch.arrived.add(offset, offset + bytes as u64);
+                promptness::on_arrived(watch, now, prefix);
+            });
         }
-        Event::Acked { offset, .. } => on_acked(witness, side, now, flow, offset),
+        Event::Acked { offset, .. } => {
+            on_acked(witness, side, now, flow, offset);
+            promptness::on_acked(witness, side, now, flow, offset);
+        }
         Event::RttSample { rtt, .. } => on_rtt(witness, side, now, rtt),
-        Event::CreditGiven { offset, .. } => on_credit(witness, side, now, flow, offset),
+        Event::CreditGiven { offset, .. } => {
+            on_credit(witness, side, now, flow, offset);
+            promptness::on_credit(witness, side, now, flow);
+        }
         Event::Lost { offset, .. } => {
             with(witness, side, flow, |watch| {
                 let is_first = watch.ssthresh == u64::MAX;
@@ -99,18 +122,22 @@ pub(super) fn on_event(witness: &mut Witness, side: Side, now: Instant, event: &
     }
 }
 
-fn with<R>(witness: &mut Witness, side: Side, flow: FlowRef, look: impl FnOnce(&mut FlowWatch) -> R) -> Option<R> {
+pub(super) fn with<R>(
+    witness: &mut Witness,
+    side: Side,
+    flow: FlowRef,
+    look: impl FnOnce(&mut FlowWatch) -> R,
+) -> Option<R> {
     // Few flows are open at a time; the newest are asked for most.
     let (_, watch) = witness.flows[side.index()].iter_mut().rev().find(|(known, _)| *known == flow)?;
     Some(look(watch))
 }
 
 /// The same flow on the other host.
-fn peer_of(witness: &Witness, side: Side, flow: FlowRef) -> Option<&FlowWatch> {
-    let [ours, theirs] = [side, side.other()].map(|side| &witness.flows[side.index()]);
-    let (_, watch) = ours.iter().rev().find(|(known, _)| *known == flow)?;
-    let (_, peer) = theirs.iter().rev().find(|(_, peer)| peer.ends == (watch.ends.1, watch.ends.0))?;
-    Some(peer)
+pub(super) fn peer_of(witness: &mut Witness, side: Side, flow: FlowRef) -> Option<&mut FlowWatch> {
+    let ends = with(witness, side, flow, |watch| watch.ends)?;
+    let theirs = witness.flows[side.other().index()].iter_mut();
+    theirs.rev().find(|(_, peer)| peer.ends == (ends.1, ends.0)).map(|(_, peer)| peer)
 }
 
 /// New data left, up to `end`.
@@ -191,8 +218,8 @@ fn on_acked(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, offs
     }
     // Without events of arrival on the other side there is nothing to compare with.
     let Some(peer) = peer_of(witness, side, flow) else { return };
-    let arrived = peer.arrived.prefix();
-    if !peer.arrived.is_empty() && offset > arrived {
+    let (arrived, is_told) = (peer.arrived.prefix(), !peer.arrived.is_empty());
+    if is_told && offset > arrived {
         witness.accuse(now, Law::TrueAcknowledgements, || {
             format!("{side} takes everything before {offset} for acknowledged, of which only {arrived} bytes arrived")
         });

@@ -9,6 +9,7 @@ use burstlane::time::{Duration, Instant};
 use burstlane_sim::Fate;
 
 use super::laws::{Broken, Law};
+use super::promptness::Post;
 use super::rebinding::{Rebinding, Translated};
 use super::silence::Silence;
 use super::watch::FlowWatch;
@@ -36,9 +37,15 @@ pub(super) struct Witness {
     /// Faults that struck, and the latest effect of one.
     pub(super) strikes: u64,
     pub(super) troubled_at: Instant,
+    /// Packets that came late or more than once.
+    pub(super) strays: u64,
     /// What may be sent before the first answer.
     pub(super) initial_window_bytes: u64,
     pub(super) silence: [Silence; 2],
+    /// When each host last threw a packet away.
+    pub(super) refused_at: [Instant; 2],
+    /// What is on its way to each side.
+    pub(super) post: [Post; 2],
     /// Packets that somebody changed on the way: who sent them, when they arrive, and as what.
     pub(super) tampered: Vec<(Side, Instant, Vec<u8>)>,
     /// The same for those whose port a translator changed.
@@ -74,8 +81,11 @@ impl Witness {
             injected: 0,
             strikes: 0,
             troubled_at: Instant::ZERO,
+            strays: 0,
             initial_window_bytes: initial_window_bytes(scenario.link.mtu),
             silence: Default::default(),
+            refused_at: Default::default(),
+            post: Default::default(),
             tampered: Vec::new(),
             translated: Vec::new(),
             rebinding: Rebinding::of(&scenario.faults),
@@ -149,6 +159,7 @@ impl Witness {
         let arrivals = deliveries.iter().map(|delivery| (now + delivery.delay, delivery.damage));
         let last = arrivals.clone().map(|(at, _)| at).max();
         if struck.is_some() {
+            self.strays += u64::from(last.is_some());
             self.trouble(last.unwrap_or(now).max(now));
         } else if last.is_none() {
             self.troubled_at = self.troubled_at.max(now);
@@ -157,6 +168,7 @@ impl Witness {
         if number.is_some() {
             self.packets[from.index()] += 1;
             self.on_silent_send(from, now);
+            arrivals.clone().for_each(|(arrives_at, _)| self.post[from.other().index()].on_left(sent_at, arrives_at));
             if let Some(oracle) = &mut self.oracle {
                 oracle.on_sent(from, now, bytes);
             }
@@ -228,6 +240,7 @@ impl Witness {
             return;
         }
         self.silence[to.index()].on_heard();
+        self.post[to.index()].on_arrived(now);
         self.flows[to.index()].iter_mut().for_each(|(_, flow)| flow.on_heard());
         if let Some(oracle) = &mut self.oracle {
             oracle.on_delivered(to, now, bytes);
@@ -237,6 +250,9 @@ impl Witness {
     fn on_event(&mut self, side: Side, now: Instant, event: &Event<'_>) {
         if let Some(oracle) = &mut self.oracle {
             oracle.on_event(side, now, event);
+        }
+        if let Event::Dropped { .. } = event {
+            self.refused_at[side.index()] = now;
         }
         super::watch::on_event(self, side, now, event);
         if let Event::FlowClosed { flow, reason, .. } = *event
@@ -266,7 +282,7 @@ impl Witness {
         self.flows[side.index()].iter().find(|(known, _)| *known == flow).and_then(|(_, watch)| watch.number)
     }
 
-    fn first_flow(&self, side: Side, number: usize) -> Option<FlowRef> {
+    pub(super) fn first_flow(&self, side: Side, number: usize) -> Option<FlowRef> {
         let mut flows = self.flows[side.index()].iter();
         flows.find(|(_, watch)| watch.number == Some(number)).map(|(flow, _)| *flow)
     }

@@ -5,8 +5,8 @@
 //! list of faults is a perfect network.
 
 mod fault;
+pub mod file;
 mod plan;
-pub mod strategy;
 pub mod text;
 
 pub use fault::{Fault, Mishap, Side, Span, Trouble};
@@ -16,6 +16,9 @@ use burstlane::time::{Duration, Instant};
 use burstlane_sim::{Discipline, LinkConfig};
 
 use crate::subject::Promises;
+
+/// Most that all applications of a scenario file send together: each byte is sent, carried and checked, in one thread.
+pub const BYTES_MAX: u64 = 256 << 20;
 
 /// One run of a transport between two hosts.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,8 @@ pub struct Scenario {
     pub is_v6: bool,
     /// What both hosts' devices are like.
     pub device: Device,
+    /// Lanes of each host, 1 to 16. Flows are opened by one lane after the other.
+    pub lanes: u16,
     /// The link, the same both ways. Its chances are all zero in what property tests draw.
     pub link: LinkConfig,
     /// What the applications do, flow by flow.
@@ -61,6 +66,7 @@ impl Scenario {
             seed,
             is_v6: false,
             device: Device::Plain,
+            lanes: 1,
             link: LinkConfig { delay, mtu: 1500, ..LinkConfig::default() },
             flows: Vec::new(),
             faults: Vec::new(),

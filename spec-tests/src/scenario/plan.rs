@@ -59,6 +59,22 @@ impl SidePlan {
         self.ops.contains(&Op::Abort)
     }
 
+    /// The first operation that can no longer be done: anything behind a close or an abort, and behind a finish what would
+    /// send.
+    #[must_use]
+    pub fn behind_the_end(&self) -> Option<Op> {
+        let mut end = None;
+        self.ops.iter().copied().find(|op| {
+            let is_behind = match end {
+                Some(Op::Close | Op::Abort) => true,
+                Some(_) => matches!(op, Op::Send { .. } | Op::Finish),
+                None => false,
+            };
+            end = if matches!(op, Op::Finish | Op::Close | Op::Abort) { Some(*op) } else { end };
+            is_behind
+        })
+    }
+
     /// The time that it spends doing nothing on purpose, reading slowly included.
     #[must_use]
     pub fn idle(&self, bytes_to_read: u64) -> Duration {

@@ -58,9 +58,15 @@ impl SimLane {
         self.ends.iter().map(EndHandle::frames_out).sum()
     }
 
-    fn is_over(&self) -> bool {
+    /// No flow is left, and nothing of one.
+    pub(crate) fn is_over(&self) -> bool {
         let lane = self.host.lane();
         lane.flows() == 0 && lane.remnants() == 0
+    }
+
+    /// Nor any memory.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.is_over() && self.host.lane().buffer_bytes() == 0 && self.frames_out() == 0
     }
 
     fn assert_clean(&self, name: &str) {

@@ -30,6 +30,7 @@ mod world;
 use std::cell::Cell;
 use std::time::Duration;
 
+use burstlane_spec::conformance::cases_asked;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
 use connection::Connection;
@@ -63,9 +64,8 @@ fn both_ends_see_what_the_model_says_under_loss_without_offloads() {
 /// Runs that many cases, or as many as the environment says.
 fn check(name: &'static str, network: Network, cases_default: u32) {
     prepare_namespace();
-    let cases_wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     let mut runner = TestRunner::new(Config {
-        cases: cases_wanted.unwrap_or(cases_default),
+        cases: cases_asked().unwrap_or(cases_default),
         max_shrink_time: SHRINK_MS_MAX,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         test_name: Some(name),

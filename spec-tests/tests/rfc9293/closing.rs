@@ -53,6 +53,31 @@ fn the_peer_closes_first() {
     });
 }
 
+/// A reset in LAST-ACK is the end in order (3.10.7.4, second step) if only the FIN is missing; but not of text that nobody
+/// acknowledged.
+#[test]
+fn a_reset_in_last_ack_tells_of_text_that_is_lost() {
+    for is_acknowledged in [false, true] {
+        at_both_isns(&plain(), |s| {
+            let (stream, _listener) = s.accepted(syn());
+            s.peer(fin(1));
+            s.expect(ack(2).seq(1));
+            s.write(&stream, b"12345");
+            s.expect(data(1, "12345").ack(2));
+            s.shutdown(&stream);
+            s.expect(fin(6).ack(2));
+            assert_state(s, &stream, State::LastAck);
+            if is_acknowledged {
+                s.peer(ack(6).seq(2));
+            }
+            s.peer(rst(2));
+            assert_eq!(stream.ended(), Some((!is_acknowledged).then_some(FlowError::Reset)));
+            s.close(stream);
+            assert_eq!(left(s), (0, 0));
+        });
+    }
+}
+
 /// A FIN beyond a gap is answered when it comes, and what comes behind it is not: two ends that wait for each other's text would
 /// answer each other's answers for ever.
 #[test]

@@ -139,6 +139,12 @@ impl Conn {
         if cx.is_ended() {
             return;
         }
+        if planted!(self.config, ForgetsToWakeReaders) {
+            let _ = self.channel.rx.deliver_to(cx.mem, io, self.path.ends().remote());
+        }
+        if planted!(self.config, ForgetsToWakeWriters) {
+            self.channel.tx.take_from(cx.mem, io);
+        }
         match self.channel.exchange(cx, io, self.path.ends().remote()) {
             // The larger window may be what the peer waits for: it is to confirm that it heard.
             Ok(has_opened) => self.liveness.ask_if(has_opened),

@@ -9,6 +9,11 @@
 //!                     ◄───────  HELLO (id, window)       address (and its answer no longer than the question)
 //!  HELLO again, and anything else     ───────►  the id proves that the client is there: a connection
 //! ```
+//! An acknowledged message has arrived at the peer's host. If the application there closes before it reads it, nobody is told.
+//!
+//! An open connection follows a client whose address a translator changes; one that is not confirmed yet does not. The server's id is
+//! a cookie for the address that asked, so a client that is moved between answer and confirmation is not let in, and times out.
+//!
 //! `wire` has the format, `conn` a connection; this file answers for those that are not or not any more. What any such
 //! protocol needs is the framework's toolkit.
 #![forbid(unsafe_code)]
@@ -147,7 +152,8 @@ impl Transport for Rudp {
         _: Option<&Listener>,
     ) -> Verdict<Self> {
         let RemnantInput::Packet(Meta { datagram, ends, bytes }, _) = input else { return Verdict::Gone };
-        word.on_packet(cx, &mut self.answers, *ends, *bytes, datagram.is_eliciting())
+        let asks = datagram.is_eliciting() && !planted!(self.config, LastWordIsDeaf);
+        word.on_packet(cx, &mut self.answers, *ends, *bytes, asks)
     }
 
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {

@@ -80,15 +80,23 @@ mod bugs {
         HalfCloseIsClose,
         /// Nothing stays behind to answer a peer that missed the end, or to know a late duplicate (RFC 9000 10.2).
         LeavesNoLastWord,
+        /// What stays behind says nothing: a peer that missed the end repeats its own until it gives up.
+        LastWordIsDeaf,
+        /// What arrives is acknowledged after seconds (RFC 9000 13.2.1).
+        DelaysAcksForSeconds,
         /// What stays behind stays for good.
         LingersForEver,
         /// What was received in part is not given back.
         LeaksBuffers,
+        /// A message is handed over without a word to who waits for it: the lost wake-ups of event loops.
+        ForgetsToWakeReaders,
+        /// Messages of a full queue leave it without a word to who waits for the room.
+        ForgetsToWakeWriters,
     }
 
     impl PlantedBug {
         /// All of them.
-        pub const ALL: [Self; 20] = [
+        pub const ALL: [Self; 24] = [
             Self::NeverAsksAgain,
             Self::GuessableIds,
             Self::TrustsAnyOpener,
@@ -107,8 +115,12 @@ mod bugs {
             Self::ClosesByReset,
             Self::HalfCloseIsClose,
             Self::LeavesNoLastWord,
+            Self::LastWordIsDeaf,
+            Self::DelaysAcksForSeconds,
             Self::LingersForEver,
             Self::LeaksBuffers,
+            Self::ForgetsToWakeReaders,
+            Self::ForgetsToWakeWriters,
         ];
 
         /// Its name: `never_asks_again`.
@@ -133,8 +145,12 @@ mod bugs {
                 Self::ClosesByReset => "closes_by_reset",
                 Self::HalfCloseIsClose => "half_close_is_close",
                 Self::LeavesNoLastWord => "leaves_no_last_word",
+                Self::LastWordIsDeaf => "last_word_is_deaf",
+                Self::DelaysAcksForSeconds => "delays_acks_for_seconds",
                 Self::LingersForEver => "lingers_for_ever",
                 Self::LeaksBuffers => "leaks_buffers",
+                Self::ForgetsToWakeReaders => "forgets_to_wake_readers",
+                Self::ForgetsToWakeWriters => "forgets_to_wake_writers",
             }
         }
     }
@@ -143,6 +159,7 @@ mod bugs {
     pub(crate) fn config(bug: Option<PlantedBug>, mut config: RudpConfig) -> RudpConfig {
         match bug {
             Some(PlantedBug::NeverBacksOff) => config.channel.patience_max = Duration::from_millis(500),
+            Some(PlantedBug::DelaysAcksForSeconds) => config.channel.ack_delay = Duration::from_secs(3),
             Some(PlantedBug::NeverGivesUp) => config.liveness.idle_timeout = Duration::from_secs(1 << 30),
             Some(PlantedBug::IgnoresCongestion) => config.channel.controller = Box::new(Unbounded),
             Some(PlantedBug::LingersForEver) => config.channel.linger = Duration::from_secs(3600),

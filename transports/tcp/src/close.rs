@@ -91,7 +91,7 @@ impl Tcp {
     /// Room in the receive buffer: worth an update once it is two segments or half the buffer (RFC 9293 3.8.6.2.2).
     #[inline]
     pub(crate) fn consumed(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
-        if !conn.state().can_receive() {
+        if !conn.state().can_receive() || planted!(self.config, KeepsTheWindowShut) {
             return;
         }
         let opened = self.window_edge(conn, io).saturating_sub(conn.rcv_adv);
@@ -133,7 +133,7 @@ impl Tcp {
             return;
         }
         let linger = self.settings(conn).linger;
-        let is_unread = !io.rx.is_empty() || conn.has(Flag::Gap);
+        let is_unread = (!io.rx.is_empty() || conn.has(Flag::Gap)) && !planted!(self.config, FinWithUnreadData);
         if is_unread || linger == Some(Duration::ZERO) || planted!(self.config, ResetsOnClose) {
             io.rx.clear(cx.mem);
             return self.abort(cx, conn, io);

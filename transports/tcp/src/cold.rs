@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::Reassembly;
+use burstlane::toolkit::{MtuSearch, Pacer, Reassembly};
 use burstlane::transport::FlowError;
 
 use crate::settings::Settings;
@@ -24,6 +24,11 @@ pub(crate) struct Cold {
     pub(crate) duplicates_owed: u8,
     /// Marks, if ECN is agreed on.
     pub(crate) ecn: Counters,
+    /// What the path carries, if large segments vanish.
+    pub(crate) mtu_search: MtuSearch,
+    /// The segment whose size is tried, if one is on its way, and that of its packet.
+    pub(crate) mtu_trial: Range<u64>,
+    pub(crate) mtu_tried: u32,
     /// Where the stream of the peer ends, if its FIN came early.
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
@@ -54,6 +59,8 @@ pub(crate) struct Cold {
     pub(crate) slow_timers: SlowTimers,
     /// If `Wish::KeepAlive`.
     pub(crate) silence: Silence,
+    /// If `Wish::Paced`.
+    pub(crate) pacer: Pacer,
     /// What the cork held may go.
     pub(crate) cork_open: bool,
     /// Acknowledgements that wait for nothing, if `Wish::QuickAck`.
@@ -97,6 +104,9 @@ impl Cold {
             reassembly: Reassembly::new(),
             duplicates_owed: 0,
             ecn: Counters::default(),
+            mtu_search: MtuSearch::new(),
+            mtu_trial: 0..0,
+            mtu_tried: 0,
             fin_at: 0,
             controller: None,
             peer_mss,
@@ -112,6 +122,7 @@ impl Cold {
             settings: None,
             slow_timers: SlowTimers::NONE,
             silence: Silence { heard_at: now, probes: 0 },
+            pacer: Pacer::new(),
             cork_open: false,
             quick_acks: 0,
             snd_up: 0,

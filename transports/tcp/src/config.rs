@@ -45,6 +45,9 @@ pub struct Config {
     /// Bytes that wait to be sent for the first time at most, per connection: at least 1. What a program writes late it can
     /// still choose; `u32::MAX` leaves it to `send_buffer_bytes`.
     pub unsent_bytes_max: u32,
+    /// Bytes of the stream sent in a second at most, per connection: at least 1000; `None` leaves it to the congestion
+    /// controller.
+    pub pacing_max: Option<u64>,
     /// The differentiated services code point of packets, 0 to 63 (RFC 2474).
     pub dscp: u8,
     /// Connections that may finish after their applications let go, per lane: beyond, the oldest is reset.
@@ -95,7 +98,8 @@ impl Config {
         self.send_buffer_bytes = settings.send_buffer_bytes;
         self.receive_buffer_bytes = settings.receive_buffer_bytes;
         self.unsent_bytes_max = settings.unsent_bytes_max;
-        self.mss_max = settings.mss_max;
+        self.mss_max = self.mss_max.max(MSS_MIN);
+        self.pacing_max = settings.pacing_max;
         self.dscp = settings.dscp;
         self.keep_alive = settings.keep_alive;
         self.delayed_ack_timeout = self.delayed_ack_timeout.min(DELAYED_ACK_MAX);
@@ -131,6 +135,7 @@ impl Default for Config {
             keep_alive: None,
             linger: None,
             unsent_bytes_max: u32::MAX,
+            pacing_max: None,
             dscp: 0,
             orphans_max: 8192,
             rto: RtoConfig::default(),

@@ -118,6 +118,8 @@ pub(crate) enum Flag {
     Gap = 1 << 16,
     /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
     DuplicatesOwed = 1 << 17,
+    /// Segments are smaller than the peer would take, for what the path carries: it may carry more later.
+    PathNarrow = 1 << 20,
     /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).
     HandshakeAce = 1 << 21,
     /// The window was reduced for the peer's ECE, which is to know (RFC 3168 6.1.2).
@@ -149,6 +151,8 @@ pub(crate) enum Wish {
     Chosen = 1 << 5,
     /// Whether the peer is still there is asked when it is silent for long (RFC 9293 3.8.4).
     KeepAlive = 1 << 6,
+    /// Its rate has a bound.
+    Paced = 1 << 7,
 }
 
 /// The parts of a control block that are known at its start.

@@ -76,7 +76,9 @@ impl Tcp {
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
-            cx.emit(Ready::READABLE);
+            if !planted!(self.config, ForgetsToWakeReaders) {
+                cx.emit(Ready::READABLE);
+            }
             self.schedule_ack(cx, conn);
         }
         self.set_deadline(cx, conn);
@@ -182,6 +184,9 @@ impl Tcp {
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
+            if conn.has(Flag::PathNarrow) {
+                self.judge_trial(cx.now, conn, totals);
+            }
             self.control_congestion(cx, conn, totals);
             self.rearm(cx, conn, totals);
         }
@@ -211,7 +216,8 @@ impl Tcp {
             self.limit_unsent(cx, conn, io);
         }
         let half = io.tx_max as usize / 2;
-        if after == 0 || before > half && after <= half && io.tx_room() > 0 {
+        let has_room = after == 0 || before > half && after <= half && io.tx_room() > 0;
+        if has_room && !planted!(self.config, ForgetsToWakeWriters) {
             cx.emit(Ready::WRITABLE);
         }
         cx.observe_flow(|flow| {

@@ -431,6 +431,7 @@ impl Tcp {
         };
         match meaning {
             InTimeWait::Ignore => keep(wait),
+            InTimeWait::Acknowledge | InTimeWait::Restart if planted!(self.config, TimeWaitIsDeaf) => keep(wait),
             InTimeWait::Acknowledge | InTimeWait::Restart => {
                 if meaning == InTimeWait::Restart {
                     wait.until = cx.now + self.config.time_wait_timeout;

@@ -36,7 +36,7 @@ impl Tcp {
             return conn.ack_now(cx);
         }
         if planted!(self.config, AcceptsAnyReset) && header.control == Control::Rst {
-            return self.check_reset(cx, conn, conn.rcv_nxt);
+            return self.check_reset(cx, conn, io, conn.rcv_nxt);
         }
         if planted!(self.config, AcceptsAnySyn) && header.control == Control::Syn {
             return self.end(cx, conn, Close::Reset(FlowError::Reset));
@@ -48,7 +48,7 @@ impl Tcp {
         }
         // Second, RST. (Third, security: not implemented, as everywhere.) Fourth, SYN.
         match header.control {
-            Control::Rst => return self.check_reset(cx, conn, seq),
+            Control::Rst => return self.check_reset(cx, conn, io, seq),
             Control::Syn => return self.challenge(cx, conn, SYN_IN_WINDOW),
             Control::None | Control::Urgent | Control::Fin => {}
         }
@@ -152,13 +152,17 @@ impl Tcp {
     }
 
     /// Second step with RFC 5961 3.2: only the exact number resets; the window's others are challenged.
-    fn check_reset(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, seq: u64) {
+    fn check_reset(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo, seq: u64) {
         if seq != conn.rcv_nxt {
             return self.challenge(cx, conn, RESET_IN_WINDOW);
         }
         match conn.state() {
             State::SynReceived => self.end(cx, conn, Close::Error(FlowError::Refused)),
             State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait => {
+                self.end(cx, conn, Close::Error(FlowError::Reset));
+            }
+            // Beyond the RFC, which lets these end in silence: text that nobody acknowledged is lost, and its owner learns of it.
+            State::Closing | State::LastAck if !io.tx.is_empty() => {
                 self.end(cx, conn, Close::Error(FlowError::Reset));
             }
             State::Closing | State::LastAck | State::TimeWait | State::SynSent | State::Closed => {

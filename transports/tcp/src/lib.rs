@@ -8,6 +8,7 @@
 //!  wire, options ─► established (predicted) ─┬─► recovery, congestion ─► timers
 //!                └► input (3.10.7.4) ────────┘
 //!  handshake: LISTEN, half-open, SYN-SENT; cookie: LISTEN under a flood       close: FIN, reset, TIME-WAIT       output, window: all that leaves
+//!  socket, op, settings: what an application chooses for one connection      slow_timers, urgent, orphans: what few connections have
 //! ```
 #![forbid(unsafe_code)]
 
@@ -31,6 +32,8 @@ mod op;
 pub mod options;
 mod orphans;
 mod output;
+mod pacing;
+mod path;
 mod personality;
 mod probe;
 mod recovery;

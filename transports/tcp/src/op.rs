@@ -39,6 +39,8 @@ pub enum Op {
     Dscp(u8),
     /// No more than so many bytes wait to be sent for the first time.
     Unsent(u32),
+    /// No more bytes per second than so many.
+    Pacing(Option<u64>),
     /// What was written up to now is urgent.
     Urgent,
 }
@@ -85,6 +87,11 @@ impl Tcp {
                 conn.wish(Wish::Chosen, true);
                 self.limit_unsent(cx, conn, io);
             }
+            Op::Pacing(rate) => {
+                self.choose(conn, |settings| settings.pacing_max = rate);
+                conn.wish(Wish::Paced, rate.is_some());
+                cx.want_tx(Class::Data);
+            }
             Op::Urgent => self.send_urgent(cx, conn, io),
         }
     }
@@ -93,6 +100,7 @@ impl Tcp {
     #[inline(always)]
     pub(crate) fn start_settings(&self, conn: &mut Conn) {
         conn.wish(Wish::NoDelay, !self.config.nagle);
+        conn.wish(Wish::Paced, self.usual.pacing_max.is_some());
         conn.wish(Wish::Chosen, self.usual.dscp != 0 || self.usual.unsent_bytes_max != u32::MAX);
     }
 

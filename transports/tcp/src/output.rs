@@ -11,13 +11,13 @@ use burstlane::time::Instant;
 use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{Class, Context, FlowError, TxStatus};
 
-use crate::answer::{TX_INFO, TX_INFO_ECT, ip_header_bytes, mss_offer, syn_window};
+use crate::answer::{TX_INFO, TX_INFO_ECT, mss_offer, syn_window};
 use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::ecn::CWR;
-use crate::options::{SynOptions, TIMESTAMPS_BYTES, Timestamps};
+use crate::options::{SynOptions, Timestamps};
 use crate::state::State;
-use crate::window::{BURST_BYTES_MAX, Plan};
-use crate::wire::{self, FIXED_BYTES, HeaderBytes};
+use crate::window::Plan;
+use crate::wire::{self, HeaderBytes};
 use crate::{Close, Tcp};
 
 impl Tcp {
@@ -41,6 +41,7 @@ impl Tcp {
             return TxStatus::Idle;
         }
         let status = match sent {
+            Ok(()) if class == Class::Data && conn.wishes(Wish::Paced) => self.paced_status(cx.now, conn, io),
             Ok(()) => TxStatus::Idle,
             Err(TxStop::Full | TxStop::NoMemory) => TxStatus::More,
             Err(TxStop::Unresolved) => {
@@ -100,6 +101,7 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        self.doubt_path(conn, path, out);
         let Some(cold) = self.cold.get_at(conn.cold) else { return Ok(()) };
         let key = cx.key();
         let answers = conn.state() == State::SynReceived;
@@ -124,7 +126,7 @@ impl Tcp {
         let clock = self.shared.timestamps;
         let timestamps = timestamps.then(|| Timestamps { value: clock.at(cx.now), echo: conn.ts_recent });
         let header = header.with_options(&self.config.personality.syn_options(options, timestamps));
-        out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
+        out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -175,6 +177,8 @@ impl Tcp {
     }
 
     /// Asks whether the peer is there: an old number, so that it answers, and no text (RFC 9293 3.8.4, SHLD-12).
+    #[cold]
+    #[inline(never)]
     fn send_keep_alive(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -185,7 +189,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let seq = SeqNum::of_offset(conn.snd_nxt() - 1);
         let header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
-        out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
+        out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
         self.acknowledged_all(conn);
         Ok(())
     }
@@ -221,7 +225,7 @@ impl Tcp {
             header = self.tell_marks(conn, header);
         }
         loop {
-            out.segment(path, &self.tx_info(conn, &TX_INFO), header.as_slice(), &[])?;
+            out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
             if !self.owes_another_duplicate(conn) {
                 break;
             }
@@ -254,11 +258,17 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         if conn.state().can_send() {
             self.fit_to_path(cx, conn, path, out);
+            if conn.has(Flag::TimedOut) {
+                self.doubt_path(conn, path, out);
+            }
             if conn.ledger.lost_bytes() > 0 {
                 self.send_lost(cx, conn, io, path, out)?;
             }
+            if conn.has(Flag::PathNarrow) {
+                self.send_trial(cx, conn, io, path, out)?;
+            }
             let before = conn.snd_nxt();
-            while conn.has_unsent(io) {
+            while conn.has_unsent(io) && !self.is_paced(cx.now, conn) {
                 let Some(plan) = self.plan(conn, io) else {
                     self.consider_persist(cx, conn, io);
                     break;
@@ -304,12 +314,15 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let segment = u64::from(conn.segment_bytes());
         loop {
+            if self.is_paced(cx.now, conn) {
+                return Ok(());
+            }
             let room = u64::from(conn.cwnd).saturating_sub(conn.ledger.in_flight_bytes());
             let forced = conn.has(Flag::RetransmitNow) || conn.ledger.in_flight_bytes() == 0;
             if room < segment && !forced {
                 return Ok(());
             }
-            let most = (room / segment).clamp(1, BURST_BYTES_MAX as u64 / segment) * segment;
+            let most = (room / segment).clamp(1, (self.burst_bytes(conn) as u64 / segment).max(1)) * segment;
             let Some(range) = conn.ledger.next_lost(most) else { return Ok(()) };
             self.send_again(cx, conn, io, path, out, range)?;
             conn.unset(Flag::RetransmitNow);
@@ -349,7 +362,7 @@ impl Tcp {
     }
 
     #[inline]
-    fn send_new(
+    pub(crate) fn send_new(
         &mut self,
         cx: &mut Context<'_, Self>,
         conn: &mut Conn,
@@ -428,17 +441,18 @@ impl Tcp {
         // What is sent for the first time may be marked; what is sent again, and what asks after a window, may not (RFC 3168 6.1.5,
         // 6.1.6).
         let is_new = start >= conn.snd_nxt() && !conn.has(Flag::ControlOwed);
-        let info = self.tx_info(conn, if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO });
+        let mut own = None;
+        let info = self.tx_info(conn, if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO }, &mut own);
         let last_flags = last_flags | if is_new && conn.has(Flag::CwrOwed) { wire::ace(CWR) } else { 0 };
         let segment = conn.segment_bytes() as usize;
         let is_single = offered <= segment;
         let flags = if is_single { last_flags } else { 0 };
         let header = self.header(cx.now, &cx.key(), conn, io, seq, flags);
         let taken = if is_single {
-            out.segment(path, &info, header.as_slice(), slices)?;
+            out.segment(path, info, header.as_slice(), slices)?;
             offered
         } else {
-            out.segments(path, &info, header.as_slice(), slices, segment, |header, at| {
+            out.segments(path, info, header.as_slice(), slices, segment, |header, at| {
                 let flags = if at.last { last_flags } else { 0 };
                 wire::patch(header, seq + at.offset as u32, flags);
             })?
@@ -449,12 +463,15 @@ impl Tcp {
         if tells {
             conn.set(Flag::AckNow);
         }
+        if conn.wishes(Wish::Paced) {
+            self.note_paced(cx.now, conn, taken);
+        }
         let fin_left = fin && taken == offered;
         Ok(start + taken as u64 + u64::from(fin_left))
     }
 
     /// The header of every segment once open; its window is what we advertise from now on.
-    #[inline]
+    #[inline(always)] // A header is large to hand over.
     fn header(
         &self,
         now: Instant,
@@ -510,22 +527,6 @@ impl Tcp {
         }
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
-        }
-    }
-
-    /// Follows the path's MTU downwards (RFC 1191, RFC 8201).
-    #[inline]
-    fn fit_to_path(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, path: PathId, out: &TxBatch<'_>) {
-        let Some(mtu) = out.mtu(path) else { return };
-        let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES } else { 0 };
-        let headers = ip_header_bytes(cx.key().local().ip.is_v4()) + (FIXED_BYTES + options) as u32;
-        let fits = mtu.saturating_sub(headers).clamp(1, BURST_BYTES_MAX as u32);
-        if fits < u32::from(conn.smss) {
-            conn.smss = fits as u16;
-            self.control_segment_size(cx.now, conn);
-            // What was too large is lost; it goes again in smaller pieces, without being held against the path. Only when
-            // segments do get smaller: an error that says nothing new must not send everything again.
-            conn.ledger.mark_all_lost();
         }
     }
 

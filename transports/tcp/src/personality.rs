@@ -18,7 +18,7 @@ pub enum Personality {
     Own,
     /// Those of Linux: the options of a SYN in its order (MSS, SACK permitted, timestamps, NOP, window scale), a timestamp
     /// clock of 1 ms, no delay for the acknowledgements of the first [`QUICK_ACKS`] arrivals of data, PSH only behind several
-    /// segments at once and where what was written ends.
+    /// segments at once and where what was written ends, no smaller segments after timeouts.
     Linux,
 }
 

@@ -100,18 +100,31 @@ pub enum PlantedBug {
     ResetsOnClose,
     /// TIME-WAIT is not left (RFC 9293 3.6.1: it lasts 2 MSL).
     TimeWaitNeverEnds,
+    /// In TIME-WAIT the peer's FIN is not answered: if the last ACK was lost, the peer repeats its FIN until it gives up (RFC 9293 3.6,
+    /// 3.10.7.4, eighth step).
+    TimeWaitIsDeaf,
+    /// What arrives is acknowledged after seconds, as by hosts that sleep (RFC 9293 3.8.6.3, MUST-40: within half of one).
+    DelaysAcksForSeconds,
+    /// Reading opens the window, and nobody is told: the peer has to ask (RFC 9293 3.8.6.2.2).
+    KeepsTheWindowShut,
+    /// Who closes with data that it has not read sends a FIN, as if all had been read (RFC 2525 2.17).
+    FinWithUnreadData,
     /// FIN-WAIT-2 waits for the FIN of a peer that is gone, and nobody is left who could end it: a well-known way to fill a server.
     FinWait2NeverEnds,
     /// A reset counts whatever its number (RFC 5961 3; RFC 9293 3.5.3).
     AcceptsAnyReset,
     /// A SYN on an open connection ends it, wherever it stands (RFC 5961 4).
     AcceptsAnySyn,
+    /// What came is there to be read, but who waits for it is not told: the lost wake-ups of event loops.
+    ForgetsToWakeReaders,
+    /// Who waits for room in the send buffer is not told that there is some again.
+    ForgetsToWakeWriters,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 44] = [
         Self::RepeatedSynGetsAnotherIsn,
         Self::HalfOpenNeverExpires,
         Self::SynSentTakesAnyAck,
@@ -147,9 +160,15 @@ impl PlantedBug {
         Self::DeafAfterOwnFin,
         Self::ResetsOnClose,
         Self::TimeWaitNeverEnds,
+        Self::TimeWaitIsDeaf,
+        Self::DelaysAcksForSeconds,
+        Self::KeepsTheWindowShut,
+        Self::FinWithUnreadData,
         Self::FinWait2NeverEnds,
         Self::AcceptsAnyReset,
         Self::AcceptsAnySyn,
+        Self::ForgetsToWakeReaders,
+        Self::ForgetsToWakeWriters,
     ];
 
     /// Its name: `forgets_karn`.
@@ -191,9 +210,15 @@ impl PlantedBug {
             Self::DeafAfterOwnFin => "deaf_after_own_fin",
             Self::ResetsOnClose => "resets_on_close",
             Self::TimeWaitNeverEnds => "time_wait_never_ends",
+            Self::TimeWaitIsDeaf => "time_wait_is_deaf",
+            Self::DelaysAcksForSeconds => "delays_acks_for_seconds",
+            Self::KeepsTheWindowShut => "keeps_the_window_shut",
+            Self::FinWithUnreadData => "fin_with_unread_data",
             Self::FinWait2NeverEnds => "fin_wait_2_never_ends",
             Self::AcceptsAnyReset => "accepts_any_reset",
             Self::AcceptsAnySyn => "accepts_any_syn",
+            Self::ForgetsToWakeReaders => "forgets_to_wake_readers",
+            Self::ForgetsToWakeWriters => "forgets_to_wake_writers",
         }
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) send_buffer_bytes: u32,
     pub(crate) receive_buffer_bytes: u32,
     pub(crate) unsent_bytes_max: u32,
+    pub(crate) pacing_max: Option<u64>,
+    /// What is sent, not what is taken: the configuration has that.
     pub(crate) mss_max: u16,
     /// Six bits.
     pub(crate) dscp: u8,
@@ -64,7 +66,8 @@ impl Settings {
             send_buffer_bytes: config.send_buffer_bytes,
             receive_buffer_bytes: config.receive_buffer_bytes,
             unsent_bytes_max: config.unsent_bytes_max,
-            mss_max: config.mss_max,
+            pacing_max: config.pacing_max,
+            mss_max: u16::MAX,
             dscp: config.dscp,
             congestion: None,
         }
@@ -75,6 +78,7 @@ impl Settings {
         self.send_buffer_bytes = self.send_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
         self.receive_buffer_bytes = self.receive_buffer_bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
         self.unsent_bytes_max = self.unsent_bytes_max.max(1);
+        self.pacing_max = self.pacing_max.map(|rate| rate.max(PACING_MIN));
         self.mss_max = self.mss_max.max(MSS_MIN);
         self.dscp = self.dscp.min(DSCP_MAX);
         self
@@ -105,16 +109,18 @@ impl Tcp {
         self.config.receive_buffer_bytes
     }
 
-    /// How a connection's packets travel.
+    /// How a connection's packets travel: as usual, or by a copy in `own`.
     #[inline]
-    pub(crate) fn tx_info(&self, conn: &Conn, usual: &TxInfo) -> TxInfo {
-        if conn.wishes(Wish::Chosen) {
-            return TxInfo { dscp: self.settings(conn).dscp, ..*usual };
+    pub(crate) fn tx_info<'i>(&self, conn: &Conn, usual: &'i TxInfo, own: &'i mut Option<TxInfo>) -> &'i TxInfo {
+        if !conn.wishes(Wish::Chosen) {
+            return usual;
         }
-        *usual
+        own.insert(TxInfo { dscp: self.settings(conn).dscp, ..*usual })
     }
 }
 
+/// Bytes per second.
+const PACING_MIN: u64 = 1000;
 const KEEP_ALIVE_PROBES_MIN: u8 = 2;
 const KEEP_ALIVE_PROBES_MAX: u8 = 127;
 /// RFC 2474 3.

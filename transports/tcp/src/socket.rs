@@ -60,6 +60,9 @@ pub trait TcpSocket {
     /// Takes no more than so many bytes, at least 1, that were never sent; `WRITABLE` is told when there are less.
     fn set_unsent_max(&self, bytes: u32);
 
+    /// Sends no more bytes of the stream in a second, at least 1000, whatever the congestion controller would; `None` ends it.
+    fn set_pacing_max(&self, bytes_per_second: Option<u64>);
+
     /// What holds now; `None` once the connection is over.
     fn settings(&self) -> Option<TcpSettings>;
 
@@ -138,6 +141,10 @@ impl TcpSocket for Stream<Tcp> {
         ask(self, Op::Unsent(bytes));
     }
 
+    fn set_pacing_max(&self, bytes_per_second: Option<u64>) {
+        ask(self, Op::Pacing(bytes_per_second));
+    }
+
     fn settings(&self) -> Option<TcpSettings> {
         self.inspect(Tcp::settings_of)
     }
@@ -191,12 +198,14 @@ pub struct TcpSettings {
     pub send_buffer_bytes: u32,
     /// Room for what was received, bytes.
     pub receive_buffer_bytes: u32,
-    /// Largest segment as the application has it, bytes.
+    /// Largest segment to be sent, bytes; 65,535 if the application does not care.
     pub mss_max: u16,
     /// The differentiated services code point.
     pub dscp: u8,
     /// Most bytes that wait to be sent for the first time.
     pub unsent_bytes_max: u32,
+    /// Most bytes sent in a second.
+    pub pacing_max: Option<u64>,
 }
 
 impl Tcp {
@@ -218,6 +227,7 @@ impl Tcp {
             mss_max: settings.mss_max,
             dscp: settings.dscp,
             unsent_bytes_max: settings.unsent_bytes_max,
+            pacing_max: settings.pacing_max,
         }
     }
 }

@@ -5,6 +5,7 @@ mod cookies;
 mod ecn;
 mod fuzz;
 mod net;
+mod path;
 mod raw;
 
 use std::time::Duration;

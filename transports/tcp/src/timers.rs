@@ -2,9 +2,10 @@
 //! acknowledgements (3.8.6.3), FIN-WAIT-2 without an owner. One deadline for all of them; what fires records what is
 //! owed, `poll_tx` sends it.
 
+use burstlane::net::{PathId, TxBatch};
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
-use burstlane::time::Instant;
+use burstlane::time::{Duration, Instant};
 use burstlane::transport::{Class, Context, FlowError};
 
 use crate::conn::{Conn, Flag, Timer, Wish};
@@ -93,6 +94,7 @@ impl Tcp {
         if !planted!(self.config, NeverBacksOff) {
             conn.rtt.back_off();
         }
+        self.suspect_size(cx, conn, count);
         let timeout = conn.ledger.mark_all_lost();
         self.control_timeout(cx, conn, timeout.first);
         self.note_no_progress(cx, conn, count);
@@ -124,6 +126,9 @@ impl Tcp {
         let in_flight_before = conn.ledger.in_flight_bytes();
         let mut totals = Totals { in_flight_before, ..Totals::default() };
         self.detect_loss(cx, conn, &mut totals);
+        if conn.has(Flag::PathNarrow) {
+            self.judge_trial(cx.now, conn, &mut totals);
+        }
         if totals.new_episode {
             self.control_congestion(cx, conn, &totals);
         }
@@ -166,6 +171,14 @@ impl Tcp {
     fn note_no_progress(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, timeouts: u8) {
         if timeouts == R1_TIMEOUTS {
             self.tell_soft_error(cx, conn, FlowError::TimedOut);
+        }
+    }
+
+    /// The other half of R1: the network layer is advised that its next hop may be gone.
+    #[cold]
+    pub(crate) fn doubt_path(&self, conn: &Conn, path: PathId, out: &mut TxBatch<'_>) {
+        if self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts == R1_TIMEOUTS) {
+            out.doubt(path);
         }
     }
 
@@ -219,7 +232,8 @@ impl Tcp {
         if conn.has(Flag::AckNow) {
             cx.want_tx(Class::Ack);
         } else if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
-            conn.delayed_ack_at = cx.now + self.config.delayed_ack_timeout;
+            let seconds = planted!(self.config, DelaysAcksForSeconds).then_some(Duration::from_secs(3));
+            conn.delayed_ack_at = cx.now + seconds.unwrap_or(self.config.delayed_ack_timeout);
             self.set_deadline(cx, conn);
         }
     }

@@ -44,7 +44,7 @@ impl Tcp {
         let in_flight = conn.ledger.in_flight_bytes();
         let room = u64::from(conn.cwnd).saturating_sub(in_flight) as usize;
         let room = if planted!(self.config, IgnoresCongestionWindow) { usize::MAX } else { room };
-        let bytes = unsent.min(window).min(room).min(BURST_BYTES_MAX);
+        let bytes = unsent.min(window).min(room).min(self.burst_bytes(conn));
         let segment = conn.segment_bytes() as usize;
         if bytes < unsent {
             let whole = bytes - bytes % segment;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::net::{Claim, DropReason, Packet, PathId, Quote, Trouble, TxBatch, TxInfo, TxStop};
-use crate::socket::AppOp;
+use crate::socket::{AppOp, Ready};
 use crate::time::{Duration, Instant};
 use crate::transport::{
     Class, Context, FlowError, FlowId, LaneCx, LaneInfo, Listener, Open, Opened, Parsed, RemnantInput, Run, Transport,
@@ -62,6 +62,8 @@ pub(super) struct Conn {
     /// Does not end by `Close`: an application that let go leaves a flow behind.
     pub(super) lingers: bool,
     pub(super) trouble: Option<Trouble>,
+    /// Tells of room when it is asked what it sends.
+    pub(super) tells: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,6 +277,9 @@ impl<const UDP: bool> Transport for Probe<UDP> {
         class: Class,
         out: &mut TxBatch<'_>,
     ) -> TxStatus {
+        if conn.tells {
+            cx.emit(Ready::WRITABLE);
+        }
         if let Some(at) = conn.paced_until.filter(|at| *at > cx.now) {
             return TxStatus::PacedUntil(at);
         }

@@ -319,3 +319,23 @@ fn a_change_of_a_neighbour_that_nobody_waits_for_changes_nothing() {
     assert_eq!(rig.calls(), []);
     rig.assert_clear();
 }
+
+#[test]
+fn what_sending_tells_asks_for_a_turn_if_events_are_taken() {
+    let mut rig: Rig = Rig::new();
+    let flow = rig.open(7, 1);
+    rig.transmit();
+    rig.act(flow, |_, conn| conn.tells = true);
+    let sends = |rig: &mut Rig| {
+        rig.owe(flow, Class::Data, 1);
+        rig.transmit();
+        rig.core.has_news()
+    };
+    assert!(sends(&mut rig), "the application had its turn before");
+    rig.transmit();
+    assert!(!rig.core.has_news(), "it had a turn, and left it");
+    assert!(!sends(&mut rig), "it does not take events");
+    assert_eq!(rig.ready(), [(flow, Ready::WRITABLE)]);
+    assert!(sends(&mut rig));
+    rig.assert_clear();
+}

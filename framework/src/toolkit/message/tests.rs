@@ -129,3 +129,20 @@ proptest! {
         prop_assert_eq!((mem.used_bytes(), pool.in_use()), (0, 0));
     }
 }
+
+proptest! {
+    #[test]
+    fn a_copy_is_taken_where_there_is_the_memory_that_it_costs_and_not_with_less(bytes in 0_usize..5_000) {
+        let limits = MessageLimits { messages_max: 1, bytes_max: 1 << 20 };
+        let message = vec![7; bytes];
+        let cost_bytes = MessageQueue::cost_bytes(bytes);
+        let taken_with = |budget_bytes| {
+            let (mut mem, mut queue) = (Mem::new(budget_bytes), MessageQueue::new());
+            let taken = queue.write_message(&mut mem, peer(1), 0, &[&message], &limits);
+            queue.clear(&mut mem);
+            taken
+        };
+        prop_assert_eq!(taken_with(cost_bytes), Ok(()));
+        prop_assert_eq!(taken_with(cost_bytes - 1), Err(MessageError::NoMemory));
+    }
+}

@@ -9,23 +9,30 @@ pub use stop_and_wait::stop_and_wait;
 pub use tcp::tcp;
 
 use burstlane::transport::Transport;
-use burstlane_spec::judge::{Run, Watch, run};
+use burstlane_spec::judge::{Run, Watch};
 use burstlane_spec::{Face, Scenario, Subject};
 
-/// Runs a scenario over the wrong version that it names; `None` if there is no such one.
-pub(crate) fn run_planted(scenario: &Scenario, watch: Watch) -> Option<Run> {
+use crate::{NoSubject, run_fit};
+
+/// Runs a scenario over the wrong version of its transport that has this bug.
+pub(crate) fn run_planted(scenario: &Scenario, bug: &str, watch: Watch) -> Result<Run, NoSubject> {
     match scenario.transport.as_str() {
-        "tcp" => run_one(tcp(), scenario, watch),
-        "rudp" => run_one(rudp(), scenario, watch),
-        "stop-and-wait" => run_one(stop_and_wait(), scenario, watch),
-        _ => None,
+        "tcp" => run_one(tcp(), scenario, bug, watch),
+        "rudp" => run_one(rudp(), scenario, bug, watch),
+        "stop-and-wait" => run_one(stop_and_wait(), scenario, bug, watch),
+        _ => Err(NoSubject::Bug(bug.to_owned())),
     }
 }
 
-fn run_one<T: Transport>(subjects: Vec<Subject<T>>, scenario: &Scenario, watch: Watch) -> Option<Run>
+fn run_one<T: Transport>(
+    subjects: Vec<Subject<T>>,
+    scenario: &Scenario,
+    bug: &str,
+    watch: Watch,
+) -> Result<Run, NoSubject>
 where
     T::Io: Face,
 {
-    let subject = subjects.iter().find(|subject| subject.planted == scenario.planted.as_deref())?;
-    Some(run(subject, scenario, watch))
+    let subject = subjects.iter().find(|subject| subject.planted == Some(bug));
+    run_fit(subject.ok_or_else(|| NoSubject::Bug(bug.to_owned()))?, scenario, watch)
 }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::layout::{Arrow, Layout};
 use super::{LABEL_GAP, LABEL_LETTER, lane, outward};
-use crate::failure::Report;
 use crate::failure::tests::{any_recording, troubled};
+use crate::failure::{Report, by_command};
 use crate::scenario::Side;
 
 /// What a text covers: left, right, top, bottom.
@@ -24,7 +24,7 @@ proptest! {
     #[test]
     fn no_text_covers_another_and_what_is_lower_came_later(recording in any_recording()) {
         let scenario = troubled();
-        let report = Report { scenario: &scenario, recording: &recording, broken: None, name_packet: None };
+        let report = Report { scenario: &scenario, recording: &recording, broken: None, name_packet: None, rerun: by_command };
         let layout = Layout::of(&report);
         let labels: Vec<Box> = layout.arrows.iter().map(label_box).collect();
         for (i, one) in labels.iter().enumerate() {

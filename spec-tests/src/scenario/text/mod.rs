@@ -5,6 +5,7 @@
 //! burstlane scenario 1
 //! transport tcp
 //! seed 42
+//! lanes 2                             # of each host
 //! link delay 5ms rate 10Mbit queue 50 mtu 1500 loss 1%
 //! flow opens 0ms
 //!   left  send 1000 x 20, pause 5ms, finish

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::units::{DURATION, duration};
 use super::words::Words;
 use super::{ScenarioError, link};
-use crate::scenario::{Device, Fault, FlowPlan, Mishap, Op, Reader, Scenario, Side, SidePlan, Span, Trouble};
+use crate::scenario::{
+    BYTES_MAX, Device, Fault, FlowPlan, Mishap, Op, Reader, Scenario, Side, SidePlan, Span, Trouble,
+};
 
 type Result<T> = std::result::Result<T, ScenarioError>;
 
@@ -37,8 +39,27 @@ struct Draft<'a> {
     link_said: Vec<&'static str>,
     /// The last line about the link, to which a complaint about the whole of it points.
     link_words: Words<'a>,
-    /// Operations so far, over all flows: a repetition takes few bytes to write.
+    asked: Asked,
+}
+
+/// What the flows ask for so far, all together: a repetition takes few bytes to write.
+#[derive(Default)]
+struct Asked {
     ops: usize,
+    bytes: u64,
+}
+
+impl Asked {
+    /// Counts `count` operations more. `Err` is what was expected instead.
+    fn add(&mut self, op: Op, count: usize) -> std::result::Result<(), &'static str> {
+        self.ops += count;
+        self.bytes += if let Op::Send { bytes } = op { u64::from(bytes) * count as u64 } else { 0 };
+        match self {
+            Self { ops: ..=OPS_MAX, bytes: ..=BYTES_MAX } => Ok(()),
+            Self { ops: ..=OPS_MAX, .. } => Err("at most 268435456 bytes (256 MiB) sent in a scenario"),
+            _ => Err("at most a million operations in a scenario"),
+        }
+    }
 }
 
 /// What `left` and `right` are about.
@@ -57,7 +78,7 @@ impl<'a> Draft<'a> {
             said: Vec::new(),
             link_said: Vec::new(),
             link_words: Words::new(1, ""),
-            ops: 0,
+            asked: Asked::default(),
         }
     }
 
@@ -116,6 +137,7 @@ impl<'a> Draft<'a> {
                     _ => None,
                 })?;
             }
+            "lanes" => scenario.lanes = bounded(words, "how many lanes a host has, 1 to 16", 1..=LANES_MAX)?,
             _ => {
                 self.link_words = line;
                 link::parse(words, &mut scenario.link, &mut self.link_said)?;
@@ -131,7 +153,11 @@ impl<'a> Draft<'a> {
         let Some(side) = first.and_then(|word| to_side(word.text)) else {
             return Err(start.unexpected(first, "left, right, flow or faults"));
         };
-        let plan = side_plan(words, &mut self.ops)?;
+        let plan = side_plan(words, &mut self.asked)?;
+        if let Some(op) = plan.behind_the_end() {
+            let error = start.unexpected(first, "nothing behind close or abort, and nothing sent behind finish");
+            return Err(ScenarioError { found: format!("'{op}' behind the end"), ..error });
+        }
         if let Some(flow) = self.scenario.flows.last_mut() {
             let place = &mut flow.sides[side.index()];
             if *place != SidePlan::default() {
@@ -161,7 +187,7 @@ impl<'a> Draft<'a> {
 }
 
 /// `[reads ...;] op, op...`
-fn side_plan(words: &mut Words<'_>, ops_so_far: &mut usize) -> Result<SidePlan> {
+fn side_plan(words: &mut Words<'_>, asked: &mut Asked) -> Result<SidePlan> {
     let mut plan = SidePlan::default();
     if words.skip("reads") {
         plan.reader = reader(words)?;
@@ -171,6 +197,7 @@ fn side_plan(words: &mut Words<'_>, ops_so_far: &mut usize) -> Result<SidePlan> 
         words.keyword(";")?;
     }
     loop {
+        let word = words.peek();
         let op = op(words)?;
         let count = if words.skip("x") {
             words.value("how many times, 1 to 100000", |word| {
@@ -179,10 +206,7 @@ fn side_plan(words: &mut Words<'_>, ops_so_far: &mut usize) -> Result<SidePlan> 
         } else {
             1
         };
-        *ops_so_far += count;
-        if *ops_so_far > OPS_MAX {
-            return Err(words.unexpected(words.peek(), "at most a million operations in a scenario"));
-        }
+        asked.add(op, count).map_err(|expected| words.unexpected(word, expected))?;
         plan.ops.extend(std::iter::repeat_n(op, count));
         if !words.skip(",") {
             return Ok(plan);
@@ -356,7 +380,9 @@ const SEND_BYTES_MAX: u32 = 64 << 20;
 /// Each stands in memory before the run.
 const FLOOD_PACKETS_MAX: u32 = 100_000;
 
-const HEAD: [&str; 6] = ["transport", "planted", "seed", "family", "device", "link"];
+const HEAD: [&str; 7] = ["transport", "planted", "seed", "family", "device", "lanes", "link"];
+/// More than any test needs; each has memory of its own.
+const LANES_MAX: u16 = 16;
 /// Most repetitions behind one `x`.
 pub(super) const REPEAT_MAX: usize = 100_000;
 /// Most operations in a file, repetitions counted: what a reader allocates is bounded, whatever the file says.

@@ -10,7 +10,7 @@ use crate::scenario::{Device, Fault, FlowPlan, Mishap, Op, Reader, Scenario, Sid
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { transport, planted, seed, is_v6, device, link, flows, faults } = self;
+        let Self { transport, planted, seed, is_v6, device, lanes, link, flows, faults } = self;
         writeln!(f, "burstlane scenario 1")?;
         writeln!(f, "transport {}", quote(transport))?;
         if let Some(planted) = planted {
@@ -22,6 +22,9 @@ impl fmt::Display for Scenario {
         }
         if *device != Device::default() {
             writeln!(f, "device {device}")?;
+        }
+        if *lanes != 1 {
+            writeln!(f, "lanes {lanes}")?;
         }
         link::print(f, link, &Self::new(transport, *seed).link)?;
         flows.iter().try_for_each(|flow| write!(f, "{flow}"))?;

@@ -11,10 +11,10 @@ use crate::scenario::{Device, Fault, FlowPlan, Mishap, Op, Reader, Scenario, Sid
 fn any_scenario() -> impl Strategy<Value = Scenario> {
     let name = "[a-z][a-z0-9-]{0,12}|\\PC{0,9}|[\"\\\\\n\r #,;]{0,5}";
     let device = prop_oneof![Just(Device::Plain), Just(Device::Offloading), Just(Device::Late)];
-    let head = (name, proptest::option::of(name), any::<u64>(), any::<bool>(), device, any_link());
+    let head = (name, proptest::option::of(name), any::<u64>(), any::<bool>(), device, 1_u16..=16, any_link());
     (head, vec(any_flow(), 0..4), vec(any_fault(), 0..8)).prop_map(|(head, flows, faults)| {
-        let (transport, planted, seed, is_v6, device, link) = head;
-        Scenario { transport, planted, seed, is_v6, device, link, flows, faults }
+        let (transport, planted, seed, is_v6, device, lanes, link) = head;
+        Scenario { transport, planted, seed, is_v6, device, lanes, link, flows, faults }
     })
 }
 
@@ -72,6 +72,18 @@ fn any_discipline() -> impl Strategy<Value = Discipline> {
     ]
 }
 
+/// How a side's operations end, if not by the last thing sent.
+fn any_end() -> BoxedStrategy<Vec<Op>> {
+    prop_oneof![
+        Just(vec![]),
+        Just(vec![Op::Finish]),
+        Just(vec![Op::Close]),
+        Just(vec![Op::Abort]),
+        any_ms().prop_map(|ms| vec![Op::Finish, Op::Pause { ms }, Op::Abort]),
+    ]
+    .boxed()
+}
+
 /// Up to a day.
 fn any_ms() -> impl Strategy<Value = u32> {
     0_u32..=86_400_000
@@ -79,19 +91,17 @@ fn any_ms() -> impl Strategy<Value = u32> {
 
 fn any_flow() -> impl Strategy<Value = FlowPlan> {
     let op = prop_oneof![
-        (1_u32..=64 << 20).prop_map(|bytes| Op::Send { bytes }),
+        (1_u32..=8 << 20).prop_map(|bytes| Op::Send { bytes }),
         any_ms().prop_map(|ms| Op::Pause { ms }),
         Just(Op::Send { bytes: 1000 }),
-        Just(Op::Finish),
-        Just(Op::Close),
-        Just(Op::Abort),
     ];
     let reader = prop_oneof![
         Just(Reader::Eager),
         (1_u32.., 1_u32..=86_400_000).prop_map(|(bytes, every_ms)| Reader::Slow { bytes, every_ms }),
         any_ms().prop_map(|from_ms| Reader::Late { from_ms }),
     ];
-    let side = (vec(op, 0..6), reader).prop_map(|(ops, reader)| SidePlan { ops, reader });
+    let side =
+        (vec(op, 0..6), any_end(), reader).prop_map(|(ops, end, reader)| SidePlan { ops: [ops, end].concat(), reader });
     (any_ms(), [side.clone(), side]).prop_map(|(opens_ms, sides)| FlowPlan { opens_ms, sides })
 }
 
@@ -176,6 +186,7 @@ planted forgets-karn
 seed 42
 family v6
 device offloading
+lanes 4
 link delay 5ms rate 10Mbit queue 50 mtu 1400 loss 1%
 flow opens 0ms
   left  send 1000 x 20, pause 5ms, finish
@@ -212,6 +223,7 @@ fn an_error_says_where_what_and_what_was_expected() {
     for (body, line, column, found, expected) in [
         ("sed 4", 4, 1, "'sed'", "flow or faults"),
         ("seed 2", 4, 1, "'seed'", "once"),
+        ("lanes 0", 4, 7, "'0'", "1 to 16"),
         ("link dely 5ms", 4, 6, "'dely'", "a field of a link: delay, rate"),
         ("link delay 5", 4, 12, "'5'", "a time, for example 20ms"),
         ("link loss 5% loss 4%", 4, 14, "'loss'", "once"),
@@ -245,4 +257,43 @@ fn a_short_file_cannot_ask_for_endless_memory() {
     let mut text = String::from("burstlane scenario 1\ntransport tcp\nseed 1\nflow opens 0ms\n  left send 1 x 100000");
     text.push_str(&", send 1 x 100000".repeat(10));
     assert!(error_of(&text).expected.contains("a million"));
+}
+
+#[test]
+fn all_that_a_file_sends_is_bounded() {
+    let head = "burstlane scenario 1\ntransport tcp\nseed 1\nflow opens 0ms\n  left send 67108864 x 3\n";
+    let most = format!("{head}flow opens 0ms\n right send 67108863, send 1");
+    assert_eq!(most.parse::<Scenario>().map(|scenario| scenario.bytes(Side::Right)), Ok(64 << 20));
+    let error = error_of(&format!("{most}, send 1"));
+    assert_eq!((error.line, error.column), (7, 31), "{error}");
+    assert!(error.expected.contains("268435456 bytes (256 MiB)"), "{error}");
+    assert!(error_of(&head.replace("x 3", "x 100000")).expected.contains("256 MiB"));
+}
+
+#[test]
+fn nothing_stands_behind_an_end() {
+    let head = "burstlane scenario 1\ntransport tcp\nseed 1\nflow opens 0ms\n left ";
+    for (ops, found) in [
+        ("close, send 1", "'send 1' behind the end"),
+        ("abort, pause 1ms", "'pause 1ms' behind the end"),
+        ("close, finish", "'finish' behind the end"),
+        ("abort x 2", "'abort' behind the end"),
+        ("finish, close, close", "'close' behind the end"),
+        ("finish, pause 1ms, send 7", "'send 7' behind the end"),
+        ("finish, finish", "'finish' behind the end"),
+    ] {
+        let error = error_of(&format!("{head}{ops}"));
+        assert_eq!((error.line, error.found.as_str()), (5, found), "{ops}: {error}");
+    }
+    assert!(format!("{head}send 1, finish, pause 1ms, close").parse::<Scenario>().is_ok());
+}
+
+#[test]
+fn an_error_plays_no_tricks_on_a_terminal() {
+    for text in
+        ["\u{1b}[2J", "burstlane scenario 1\ntransport t\nseed 1\nlink \u{1b}]0;x\u{7}", "burstlane scenario \u{9b}1"]
+    {
+        let error = error_of(text).to_string();
+        assert!(error.contains("\\u{") && !error.contains(char::is_control), "{error:?}");
+    }
 }

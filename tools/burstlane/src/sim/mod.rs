@@ -5,14 +5,14 @@ mod browser;
 mod plan;
 mod report;
 
-use std::fs;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use burstlane_spec::Scenario;
-use burstlane_spec::failure::{Paths, Report, Verdict};
+use burstlane_spec::failure::{Paths, Report, Verdict, by_command};
 use burstlane_spec::judge::{Broken, Law, Run, Watch};
+use burstlane_spec::scenario::file::read_text;
 use burstlane_spec_bundled::{NAMES, NoSubject, names, run_by_name};
 
 use crate::cli::{SimArgs, SimCommand, SimFiles};
@@ -85,7 +85,7 @@ fn write(scenario: &Scenario, outcome: &Outcome, folder: &Path) -> Result<Paths,
         Outcome::Panicked(_) => &nothing,
     };
     let broken = outcome.broken().map(|broken| Verdict { law: broken.law.name(), message: &broken.message });
-    let report = Report { scenario, recording, broken, name_packet: names::of(&scenario.transport) };
+    let report = Report { scenario, recording, broken, name_packet: names::of(&scenario.transport), rerun: by_command };
     report.write(folder).map_err(|error| {
         Problem::new(format!("cannot write into {}", folder.display()))
             .cause(error)
@@ -94,17 +94,11 @@ fn write(scenario: &Scenario, outcome: &Outcome, folder: &Path) -> Result<Paths,
 }
 
 fn read(file: &Path) -> Result<Scenario, Problem> {
-    let cannot = |error| Problem::new(format!("cannot read {}", file.display())).cause(error);
-    let mut bytes = Vec::new();
-    // A device's length says nothing: no more is read than a scenario may have.
-    fs::File::open(file).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Problem::new(format!("{} is too large for a scenario", file.display()))
-            .cause(format!("expected a text of at most {} MiB", FILE_BYTES_MAX >> 20))
-            .status(STATUS_USAGE));
-    }
-    let text = String::from_utf8_lossy(&bytes)
-        .replace(|c: char| c.is_control() && c != '\n' && c != '\t' && c != '\r', "\u{fffd}");
+    let text = read_text(file).map_err(|error| {
+        let problem = Problem::new(format!("cannot read {}", file.display()));
+        let problem = if error.kind() == ErrorKind::InvalidInput { problem.status(STATUS_USAGE) } else { problem };
+        problem.cause(error)
+    })?;
     text.parse().map_err(|error: burstlane_spec::scenario::text::ScenarioError| {
         let line: String = text.lines().nth(error.line - 1).unwrap_or_default().trim().chars().take(LINE_MAX).collect();
         let mut problem = Problem::new(format!("{} is no scenario", file.display())).cause(&error).status(STATUS_USAGE);
@@ -118,14 +112,13 @@ fn read(file: &Path) -> Result<Scenario, Problem> {
 const DEFAULT_DIRECTORY: &str = "burstlane-out";
 /// Characters of a wrong line that are shown.
 const LINE_MAX: usize = 100;
-/// More than any scenario that a person or a property test makes.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
+    use std::fs;
 
     /// A folder of this test's own, gone when it is over.
     struct Folder(PathBuf);
@@ -186,5 +179,9 @@ mod tests {
         assert_eq!(problem.status, STATUS_USAGE);
         assert!(problem.to_string().contains("line 3, column 1: found 'sed'"), "{problem}");
         assert!(sim("replay /nonexistent/file", &folder.0).unwrap_err().what.contains("cannot read"));
+        let problem = sim(&format!("replay {}", folder.0.display()), &folder.0).unwrap_err();
+        assert!(problem.status == STATUS_USAGE && problem.to_string().contains("no regular file"), "{problem}");
+        let problem = sim("run --transport tcp --bytes 64Mi --flows 5", &folder.0).unwrap_err();
+        assert!(problem.status == STATUS_USAGE && problem.to_string().contains("at most 256 MiB"), "{problem}");
     }
 }

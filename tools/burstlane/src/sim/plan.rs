@@ -2,7 +2,7 @@
 
 use burstlane_sim::LinkConfig;
 use burstlane_spec::Scenario;
-use burstlane_spec::scenario::{FlowPlan, Op, SidePlan};
+use burstlane_spec::scenario::{BYTES_MAX, FlowPlan, Op, SidePlan};
 
 use crate::cli::{Family, SimRunArgs};
 use crate::problem::{Problem, STATUS_USAGE};
@@ -10,7 +10,7 @@ use crate::problem::{Problem, STATUS_USAGE};
 /// Flows that carry bytes from left to right, all opened at once, over a link with chances.
 ///
 /// # Errors
-/// The link makes no sense.
+/// The link makes no sense, or more is sent than a scenario may.
 pub(super) fn scenario(args: &SimRunArgs) -> Result<Scenario, Problem> {
     let link = LinkConfig {
         rate_bits_per_s: args.rate,
@@ -25,6 +25,10 @@ pub(super) fn scenario(args: &SimRunArgs) -> Result<Scenario, Problem> {
         ..LinkConfig::default()
     };
     link.validate().map_err(|error| Problem::new("such a link cannot be").cause(error).status(STATUS_USAGE))?;
+    if args.bytes.saturating_mul(args.flows.into()) > BYTES_MAX {
+        let cause = format!("expected at most {} MiB, all flows together", BYTES_MAX >> 20);
+        return Err(Problem::new("the flows send too much for a scenario").cause(cause).status(STATUS_USAGE));
+    }
     let piece = if args.transport == "tcp" { WRITE_BYTES } else { MESSAGE_BYTES };
     let left = SidePlan { ops: pieces(args.bytes, piece), ..SidePlan::default() };
     let flow = FlowPlan { opens_ms: 0, sides: [left, right(args)] };
