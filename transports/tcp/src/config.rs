@@ -6,6 +6,7 @@ use burstlane::toolkit::RtoConfig;
 
 use crate::ecn::Ecn;
 use crate::options::WINDOW_SCALE_MAX;
+use crate::personality::Personality;
 use crate::settings::{KeepAlive, Settings};
 
 /// Configuration of the transport on a host; all its connections share it. Made by [`Config::default`] and changed
@@ -67,6 +68,10 @@ pub struct Config {
     pub sack: bool,
     /// Offer window scaling (RFC 7323). Without it windows end at 64 KiB.
     pub window_scaling: bool,
+    /// The shift of our windows, at most 14 (RFC 7323 2.3); `None` is the smallest with which the receive buffer fits.
+    pub window_scale: Option<u8>,
+    /// Whose habits connections have where RFCs leave a choice.
+    pub personality: Personality,
     /// Explicit congestion notification (RFC 3168, RFC 9768).
     pub ecn: Ecn,
     /// For tests of what happens where sequence numbers wrap: a connection that is opened at time zero begins here, later ones
@@ -109,8 +114,11 @@ impl Config {
         self
     }
 
-    /// The shift of our windows: the smallest with which the largest receive buffer fits 16 bits (RFC 7323 2.3).
+    /// The shift of our windows: the one that was chosen, or the smallest with which the largest receive buffer fits 16 bits (RFC 7323 2.3).
     pub(crate) fn window_scale(&self) -> u8 {
+        if let Some(shift) = self.window_scale {
+            return shift.min(WINDOW_SCALE_MAX);
+        }
         let mut shift = 0;
         while shift < WINDOW_SCALE_MAX && self.receive_buffer_max >> shift > u32::from(u16::MAX) {
             shift += 1;
@@ -145,6 +153,8 @@ impl Default for Config {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            window_scale: None,
+            personality: Personality::default(),
             ecn: Ecn::default(),
             fixed_isn: None,
             #[cfg(feature = "planted-bugs")]

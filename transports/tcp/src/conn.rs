@@ -11,7 +11,7 @@
 //! ```
 
 use burstlane::socket::StreamIo;
-use burstlane::time::{Duration, Instant};
+use burstlane::time::Instant;
 use burstlane::toolkit::{RttEstimator, SentLedger, SeqNum};
 use burstlane::transport::Context;
 
@@ -385,18 +385,6 @@ impl Conn {
     }
 }
 
-/// Our clock for timestamps: ticks of 2^20 ns, about a millisecond (RFC 7323 5.4: 1 ms to 1 s). One offset for the host
-/// hides its uptime, and keeps timestamps of successive connections in order (RFC 6191).
-#[inline]
-pub(crate) fn timestamp(now: Instant, offset: u32) -> u32 {
-    ((now.as_nanos() >> TIMESTAMP_SHIFT) as u32).wrapping_add(offset)
-}
-
-/// A distance on the timestamp clock as a time.
-pub(crate) fn ticks(count: u32) -> Duration {
-    Duration::from_nanos(u64::from(count) << TIMESTAMP_SHIFT)
-}
-
 /// A clock that ages TS.Recent, in ticks of 2^46 ns, about 20 hours. It wraps in 208 days: who is silent for that long, and
 /// then speaks with a clock half around, is not heard in one case of ten.
 #[inline]
@@ -404,10 +392,10 @@ fn ts_epoch(now: Instant) -> u8 {
     (now.as_nanos() >> TS_EPOCH_SHIFT) as u8
 }
 
-const TIMESTAMP_SHIFT: u32 = 20;
 const TS_EPOCH_SHIFT: u32 = 46;
 /// RFC 7323 5.5: 24 days, less at most half a day.
 const TS_STALE_EPOCHS: u8 = 30;
+
 /// Where in `flags` they are.
 const PEER_ACE_SHIFT: u32 = 26;
 const ACE_SHIFT: u32 = 29;

@@ -12,8 +12,9 @@ use burstlane::transport::{
 use crate::answer::{AnswerKind, mss_offer, syn_window};
 use crate::cold::{Cold, Offers};
 use crate::config::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN};
-use crate::conn::{Conn, Flag, NewConn, Wish, ticks, timestamp};
+use crate::conn::{Conn, Flag, NewConn, Wish};
 use crate::options::{Options, SynOptions, TIMESTAMPS_BYTES, Timestamps};
+use crate::personality::Personality;
 use crate::remnant::{HalfOpen, InTimeWait, Remnant, TimeWait};
 use crate::state::State;
 use crate::wire::{self, Control, Header};
@@ -49,6 +50,9 @@ impl Tcp {
         let rcv_scale = self.config.window_scale();
         let mut conn = Conn::new(NewConn { state, iss, rtt: self.rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold });
         self.start_settings(&mut conn);
+        if self.config.personality == Personality::Linux {
+            self.start_as_linux(&mut conn);
+        }
         Some(conn)
     }
 
@@ -395,9 +399,9 @@ impl Tcp {
     /// The round trip that a timestamp's echo tells of (RFC 7323 4.1); coarse.
     pub(crate) fn echoed_rtt(&self, now: Instant, timestamps: Option<Timestamps>) -> Option<Duration> {
         let echo = timestamps.map(|timestamps| timestamps.echo).filter(|echo| *echo != 0)?;
-        let passed = timestamp(now, self.shared.ts_offset).wrapping_sub(echo);
+        let passed = self.shared.timestamps.at(now).wrapping_sub(echo);
         // Anything else was no timestamp of ours.
-        (passed < ECHO_TICKS_MAX).then(|| ticks(passed))
+        (passed < ECHO_TICKS_MAX).then(|| self.shared.timestamps.time(passed))
     }
 
     /// After a timeout only what was sent since is measured: an older echo may be that of an ACK that was lost, and tell

@@ -34,6 +34,7 @@ mod orphans;
 mod output;
 mod pacing;
 mod path;
+mod personality;
 mod probe;
 mod recovery;
 mod remnant;
@@ -70,6 +71,7 @@ pub use conn::Conn;
 pub use ecn::{Ecn, Feedback, Marks};
 pub use info::TcpInfo;
 pub use op::Op;
+pub use personality::{Personality, QUICK_ACKS};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use remnant::{HalfOpen, Remnant, TimeWait};
@@ -82,6 +84,7 @@ use close::Close;
 use cold::Cold;
 use cookie::Cookies;
 use orphans::Orphans;
+use personality::TimestampClock;
 use settings::Settings;
 use wire::Header;
 
@@ -108,7 +111,7 @@ pub struct Shared {
     initial_sequence: InitialSequence,
     /// Instead of it, in tests.
     fixed_isn: Option<SeqNum>,
-    ts_offset: u32,
+    timestamps: TimestampClock,
     cookies: Cookies,
 }
 
@@ -142,11 +145,11 @@ impl Transport for Tcp {
     fn shared(config: &Config, secret: &[u8; 32]) -> Shared {
         let word = |at: usize| u64::from_le_bytes(secret.as_chunks().0.get(at).copied().unwrap_or_default());
         let key = (word(0), word(1));
-        let ts_offset = (word(2) ^ word(3)) as u32;
+        let timestamps = TimestampClock::new(config.personality, (word(2) ^ word(3)) as u32);
         let fixed_isn = config.fixed_isn.map(SeqNum);
         // One key for both: what they hash is of different lengths.
         let (initial_sequence, cookies) = (InitialSequence::new(key), Cookies::new(key, config.ecn));
-        Shared { initial_sequence, fixed_isn, ts_offset, cookies }
+        Shared { initial_sequence, fixed_isn, timestamps, cookies }
     }
 
     fn new(config: Config, shared: Arc<Shared>, _lane: LaneInfo) -> Self {
@@ -254,7 +257,7 @@ impl Transport for Tcp {
     }
 
     fn poll_lane_tx(&mut self, cx: &mut LaneCx<'_, Self>, out: &mut TxBatch<'_>) -> TxStatus {
-        self.answers.transmit(&self.config, self.shared.ts_offset, cx.now, out)
+        self.answers.transmit(&self.config, self.shared.timestamps, cx.now, out)
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {

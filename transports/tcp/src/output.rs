@@ -12,7 +12,7 @@ use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::{Class, Context, FlowError, TxStatus};
 
 use crate::answer::{TX_INFO, TX_INFO_ECT, mss_offer, syn_window};
-use crate::conn::{Conn, Flag, Timer, Wish, timestamp};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::ecn::CWR;
 use crate::options::{SynOptions, Timestamps};
 use crate::state::State;
@@ -122,12 +122,10 @@ impl Tcp {
             wire::SYN | wire::ace(self.config.ecn.syn_ace(retries))
         };
         let rcv_nxt = SeqNum::of_offset(conn.rcv_nxt);
-        let mut header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
-        if timestamps {
-            let value = timestamp(cx.now, self.shared.ts_offset);
-            header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
-        }
-        let header = header.with_options(&options.to_bytes());
+        let header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
+        let clock = self.shared.timestamps;
+        let timestamps = timestamps.then(|| Timestamps { value: clock.at(cx.now), echo: conn.ts_recent });
+        let header = header.with_options(&self.config.personality.syn_options(options, timestamps));
         out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
@@ -441,7 +439,8 @@ impl Tcp {
             return Err(TxStop::NoPath);
         }
         let fin = plan.fin && offered == plan.bytes;
-        let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
+        let pushes = self.pushes(conn, io, start, offered);
+        let last_flags = if pushes { wire::PSH } else { 0 } | if fin { wire::FIN } else { 0 };
         // What is sent for the first time may be marked; what is sent again, and what asks after a window, may not (RFC 3168 6.1.5,
         // 6.1.6).
         let is_new = start >= conn.snd_nxt() && !conn.has(Flag::ControlOwed);
@@ -491,7 +490,7 @@ impl Tcp {
         let flags = wire::ACK | wire::ace(conn.ace()) | flags;
         let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), flags, window);
         if conn.has(Flag::Timestamps) {
-            let value = timestamp(now, self.shared.ts_offset);
+            let value = self.shared.timestamps.at(now);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
         }
         if conn.wishes(Wish::Urgent) {
