@@ -7,6 +7,8 @@ pub(crate) struct Citation {
     pub(crate) label: String,
     /// `spec-tests/tests/rfc9293/options.rs: every_syn_offers_an_mss`.
     pub(crate) place: String,
+    /// By a test: `// cites: MUST-7`.
+    pub(crate) is_test: bool,
 }
 
 /// All that the comments of a file cite.
@@ -17,7 +19,8 @@ pub(crate) fn find_citations(path: &str, text: &str) -> Vec<Citation> {
         let Some((_, comment)) = line.split_once("//") else { continue };
         let item = enclosing_item(&lines, at);
         let place = item.map_or_else(|| path.to_owned(), |item| format!("{path}: {item}"));
-        found.extend(labels(comment).map(|label| Citation { label: label.to_owned(), place: place.clone() }));
+        let is_test = comment.trim_start().starts_with("cites:");
+        found.extend(labels(comment).map(|label| Citation { label: label.to_owned(), place: place.clone(), is_test }));
     }
     found
 }

@@ -93,33 +93,29 @@ fn exceptions() -> BTreeMap<String, String> {
     toml::from_str(&text).unwrap()
 }
 
-/// What the sources of TCP and of what lies beneath it cite.
+/// What the sources of TCP and of what lies beneath it name.
 fn code() -> Vec<Citation> {
-    ["framework/src", "transports/tcp/src"].iter().flat_map(|folder| of_folder(folder, |path| !is_test(path))).collect()
+    let beneath = ["framework/src", "transports/tcp/src"].iter().flat_map(|folder| of_folder(folder));
+    beneath.filter(|citation| !citation.is_test).collect()
 }
 
 /// What tests cite, wherever they are.
 fn tests() -> Vec<Citation> {
-    let beside = ["framework/src", "transports/tcp/src"].iter().flat_map(|folder| of_folder(folder, is_test));
-    of_folder("spec-tests/tests", |path| !path.starts_with("spec-tests/tests/requirements"))
-        .into_iter()
-        .chain(beside)
-        .collect()
+    let folders = ["spec-tests/tests", "framework/src", "transports/tcp/src"];
+    folders.iter().flat_map(|folder| of_folder(folder)).filter(|citation| citation.is_test).collect()
 }
 
-fn is_test(path: &str) -> bool {
-    path.contains("/tests")
-}
-
-fn of_folder(folder: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<Citation> {
+fn of_folder(folder: &str) -> Vec<Citation> {
     let mut paths = Vec::new();
     collect(&root().join(folder), &mut paths);
+    // Its own examples are no citations.
+    paths.retain(|path| !path.ends_with("requirements/citations.rs"));
     let root = root();
     let files = paths.iter().map(|path| {
         let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
         (name, std::fs::read_to_string(path).unwrap())
     });
-    files.filter(|(name, _)| is_wanted(name)).flat_map(|(name, text)| find_citations(&name, &text)).collect()
+    files.flat_map(|(name, text)| find_citations(&name, &text)).collect()
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
