@@ -59,8 +59,11 @@ impl Controller for NewReno {
 
     fn on_congestion(&mut self, _now: Instant, event: &CongestionEvent) {
         match *event {
-            CongestionEvent::Loss { outstanding_bytes, .. } | CongestionEvent::Ecn { outstanding_bytes } => {
+            CongestionEvent::Loss { outstanding_bytes, .. } => self.halve(outstanding_bytes),
+            CongestionEvent::Ecn { outstanding_bytes } => {
                 self.halve(outstanding_bytes);
+                // A mark is never a mistake.
+                self.undo = None;
             }
             CongestionEvent::Rto { first, outstanding_bytes } => {
                 if first {

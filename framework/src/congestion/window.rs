@@ -16,6 +16,8 @@ pub(super) struct Window {
     srtt_us: u32,
     /// Most segments of growth per acknowledgement in slow start (L of RFC 3465).
     slow_start_limit: u8,
+    /// Delivered beyond a hole, and not counted yet.
+    beyond_hole: u32,
     /// The window still is the initial one, so a new segment size makes a new one.
     fresh: bool,
     paced: bool,
@@ -30,6 +32,7 @@ impl Window {
             segment,
             srtt_us: 0,
             slow_start_limit,
+            beyond_hole: 0,
             fresh: true,
             paced,
         }
@@ -47,17 +50,25 @@ impl Window {
         // In fast recovery the window stands (RFC 5681 3.2, RFC 6675 5). While the application limits, it was not
         // tried, so nothing speaks for more (RFC 7661 4.3, in short).
         if sample.recovery == Recovery::Fast || sample.app_limited {
+            self.beyond_hole = 0;
             return 0;
         }
+        // What arrived beyond a hole counts when the hole is closed: until then it may be a loss (RFC 5681 3.2 step 1, RFC 3042 2).
+        if sample.acked_bytes == 0 && sample.sacked_bytes > 0 {
+            self.beyond_hole =
+                u64::from(self.beyond_hole).saturating_add(sample.delivered_bytes).min(u64::from(CWND_MAX)) as u32;
+            return 0;
+        }
+        let delivered = sample.delivered_bytes + u64::from(std::mem::take(&mut self.beyond_hole));
         if !self.in_slow_start() {
-            return sample.delivered_bytes;
+            return delivered;
         }
         // After a timeout one acknowledgement may cover a whole window that had arrived long ago: L = 1 (RFC 3465 2.3).
         let limit = if sample.recovery == Recovery::Timeout { 1 } else { u64::from(self.slow_start_limit) };
-        let credit = sample.delivered_bytes.min(limit * u64::from(self.segment) * u64::from(sample.acks.max(1)));
+        let credit = delivered.min(limit * u64::from(self.segment) * u64::from(sample.acks.max(1)));
         let room = u64::from(self.ssthresh - self.cwnd);
         self.grow(credit.min(room));
-        if credit > room { sample.delivered_bytes - room } else { 0 }
+        if credit > room { delivered - room } else { 0 }
     }
 
     pub(super) fn grow(&mut self, bytes: u64) {

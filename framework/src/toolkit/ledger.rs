@@ -14,8 +14,12 @@
 //! controls: bytes, or packets if it numbers packets; "bytes" below means that unit.
 //!
 //! Covers: NewReno's duplicate acknowledgements (RFC 5681 3.2, RFC 6582, limited transmit of RFC 3042), SACK
-//! scoreboard (RFC 2018, RFC 6675), time-based loss detection (RACK, RFC 8985 6.2, in `rack.rs`), Karn's rule, and the
+//! scoreboard (RFC 2018), time-based loss detection (RACK, RFC 8985 6.2 and 6.3, in `rack.rs`), Karn's rule, and the
 //! guard "one congestion response per round trip".
+//!
+//! Of RFC 6675 only the count of what is in flight is left. It needs SACK and nothing more, and so does RACK: wherever the
+//! one can be, so can the other. Its NextSeg is "the lost, then the new"; a tail that is lost within a recovery, for which it
+//! has a rescue retransmission, RACK sees by the arrival of what was sent again after it.
 
 mod board;
 mod rack;
@@ -57,7 +61,7 @@ pub struct Acked {
     /// Of `delivered`, what was held for lost and had not been sent again: the verdict was wrong.
     pub not_lost_after_all: u64,
     /// Round-trip time by Karn's rule (RFC 6298 3): since the oldest of the newly delivered was sent, and only if none
-    /// of them was ever sent twice. It includes the peer's acknowledgement delay.
+    /// of them was ever sent twice or held for lost. It includes the peer's acknowledgement delay.
     pub rtt_sample: Option<Duration>,
     /// When the newest of the newly delivered was (last) sent.
     pub newest_sent_at: Option<Instant>,
@@ -74,7 +78,7 @@ pub struct Sacked {
     pub bytes: u64,
     /// Of these, what was held for lost and had not been sent again: the verdict was wrong.
     pub not_lost_after_all: u64,
-    /// Since the newest of the newly sacked was sent, over those sent only once.
+    /// Since the newest of the newly sacked was sent, over those sent only once and not held for lost.
     pub rtt_sample: Option<Duration>,
 }
 
@@ -280,14 +284,27 @@ impl SentLedger {
 
     /// The retransmission timer fired: holds everything in flight for lost, except what the peer sacked.
     pub fn mark_all_lost(&mut self) -> Timeout {
+        self.on_timeout(Instant::NEVER)
+    }
+
+    /// The retransmission timer fired, with a peer that sends SACKs: holds for lost what was outstanding for longer than a round
+    /// trip and the reordering window, and the head in any case (RFC 8985 6.3). What was sent since then may still arrive.
+    pub fn mark_overdue_lost(&mut self, now: Instant, rtt: &RttEstimator) -> Timeout {
+        let board = self.board();
+        let deadline = board.rack.timeout_deadline(now, rtt);
+        self.on_timeout(deadline)
+    }
+
+    fn on_timeout(&mut self, deadline: Instant) -> Timeout {
         if self.is_empty() {
             return Timeout::default();
         }
-        self.board().mark_all_lost()
+        self.board().on_timeout(deadline)
     }
 
-    /// The losses of this recovery turned out not to be (Eifel, F-RTO, D-SACK; RFC 4015, RFC 5682): whatever is held
-    /// for lost is in flight again and the recovery is over. The caller tells the controller.
+    /// The losses of this recovery turned out not to be (F-RTO, D-SACK; RFC 5682, RFC 3708): whatever is held for lost is in
+    /// flight again and the recovery is over. What was taken for the arrival of a retransmission was that of its original, and
+    /// overtook less. The caller tells the controller.
     pub fn undo(&mut self) {
         if let Some(board) = &mut self.board {
             board.undo();

@@ -13,7 +13,7 @@
 //! the latest when something waits, not moved by every packet), the timeout and its back-off (RFC 6298 5.4 to 5.6), restart
 //! after idleness (RFC 5681 4.1).
 
-use super::{Pacer, RtoConfig, RttEstimator, SentLedger};
+use super::{Loss, Pacer, Prr, Recovery, Repair, RtoConfig, RttEstimator, SentLedger};
 use crate::congestion::{AckSample, CongestionEvent, Controller};
 use crate::observe::Event;
 use crate::time::{Duration, Instant};
@@ -42,6 +42,10 @@ pub struct ReliableSender {
     sent: SentLedger,
     rtt: RttEstimator,
     controller: Box<dyn Controller>,
+    /// While losses are repaired: how fast (RFC 9937), and the window that makes, in place of the controller's.
+    repair: Option<(Prr, u64)>,
+    /// Units that were sent, ever; each as often as it was.
+    sent_ever: u64,
     pacer: Pacer,
     /// Units of a full packet.
     segment: u32,
@@ -96,6 +100,8 @@ impl ReliableSender {
             sent: SentLedger::new(0),
             rtt: RttEstimator::new(&policy.rto),
             controller,
+            repair: None,
+            sent_ever: 0,
             pacer: Pacer::new(),
             segment: 0,
             tries: 0,
@@ -144,6 +150,7 @@ impl ReliableSender {
     /// The peer is at another address: nothing is known of the way there (RFC 9000 9.4). `controller` is a new one.
     pub fn on_new_path(&mut self, now: Instant, controller: Box<dyn Controller>) {
         self.controller = controller;
+        self.repair = None;
         self.rtt = RttEstimator::new(&self.policy.rto);
         let segment = std::mem::take(&mut self.segment);
         self.set_segment(now, segment);
@@ -187,7 +194,8 @@ impl ReliableSender {
             self.on_resume(now);
         }
         let in_flight = self.sent.in_flight_bytes();
-        let room = self.controller.cwnd().saturating_sub(in_flight);
+        let window = self.repair.map_or_else(|| self.controller.cwnd(), |(_, window)| window);
+        let room = window.saturating_sub(in_flight);
         if room < segment && in_flight > 0 {
             return None;
         }
@@ -216,6 +224,7 @@ impl ReliableSender {
             self.sent.on_sent(stop, now);
         }
         self.probe = false;
+        self.sent_ever += units;
         self.last_sent_at = now;
         if let Some(rate) = self.controller.pacing_rate() {
             self.pacer.on_sent(now, units, rate);
@@ -289,12 +298,14 @@ impl ReliableSender {
         if sample.delivered_bytes > 0 {
             self.on_progress();
         }
-        sample.lost_bytes = self.detect_loss(sample.now);
+        let loss = self.detect_loss(sample.now);
+        sample.lost_bytes = loss.bytes;
         sample.in_flight = self.sent.in_flight_bytes();
         (sample.srtt, sample.min_rtt) = (self.rtt.smoothed(), self.rtt.min());
         sample.recovery = self.sent.recovery();
         sample.app_limited = sample.in_flight_before + u64::from(self.segment) < self.controller.cwnd();
         self.controller.on_ack(&sample);
+        self.pace_repair(&sample, loss.new_episode);
         if self.sent.is_empty() {
             self.sent.release();
         }
@@ -333,7 +344,10 @@ impl ReliableSender {
     /// peer owes an answer to is the caller's to repeat.
     pub fn on_deadline(&mut self, now: Instant) -> Option<&'static str> {
         if self.recheck_at <= now {
-            self.detect_loss(now);
+            let loss = self.detect_loss(now);
+            let mut sample = AckSample::new(now);
+            sample.lost_bytes = loss.bytes;
+            self.pace_repair(&sample, loss.new_episode);
         }
         if self.retry_at > now {
             return None;
@@ -351,6 +365,7 @@ impl ReliableSender {
 
     fn on_timeout(&mut self, now: Instant) {
         self.rtt.back_off();
+        self.repair = None;
         let outstanding_bytes = self.sent.outstanding();
         if outstanding_bytes > 0 {
             let first = self.sent.mark_all_lost().first;
@@ -358,14 +373,34 @@ impl ReliableSender {
         }
     }
 
-    fn detect_loss(&mut self, now: Instant) -> u64 {
+    fn detect_loss(&mut self, now: Instant) -> Loss {
         let loss = self.sent.detect_loss(now, &self.rtt, self.segment);
         self.recheck_at = loss.recheck_at.unwrap_or(Instant::NEVER);
         if loss.new_episode {
             let event = CongestionEvent::Loss { lost_bytes: loss.bytes, outstanding_bytes: self.sent.outstanding() };
             self.controller.on_congestion(now, &event);
         }
-        loss.bytes
+        loss
+    }
+
+    /// In a recovery what leaves follows what arrives, until what is in flight is as the controller wants it.
+    fn pace_repair(&mut self, sample: &AckSample, new_episode: bool) {
+        if self.sent.recovery() != Recovery::Fast {
+            self.repair = None;
+            return;
+        }
+        let flight = || self.sent.outstanding() - self.sent.sacked_bytes() + sample.delivered_bytes;
+        let (mut prr, _) =
+            self.repair.filter(|_| !new_episode).unwrap_or_else(|| (Prr::begin(flight(), self.sent_ever), 0));
+        let window = prr.on_ack(&Repair {
+            delivered: sample.delivered_bytes,
+            in_flight: self.sent.in_flight_bytes(),
+            ssthresh: self.controller.cwnd(),
+            is_safe: sample.acked_bytes > 0 && sample.lost_bytes == 0,
+            segment: u64::from(self.segment.max(1)),
+            sent: self.sent_ever,
+        });
+        self.repair = Some((prr, window));
     }
 
     /// How long to wait for an answer: first until a tail probe (RFC 8985 7.2), then for the timeout.

@@ -40,7 +40,7 @@ pub enum Law {
     TrueAcknowledgements,
     /// A measured round trip is one that a packet and its answer made.
     TrueRoundTrips,
-    /// The first flight stays within the initial window.
+    /// The first flight stays within the initial window, and a probe after it.
     InitialWindow,
     /// The congestion window is reduced once for each window of data that lost something, and for a repetition that was lost
     /// too (RFC 5681 4.3): never three times within a round trip.

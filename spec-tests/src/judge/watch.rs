@@ -193,7 +193,7 @@ fn on_flight(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, byt
     if !witness.promises.controls_congestion {
         return;
     }
-    let allowed = witness.initial_window_bytes;
+    let allowed = witness.initial_window_bytes + witness.probe_bytes;
     let flight = with(witness, side, flow, |watch| {
         let flight = watch.first_flight.as_mut()?;
         *flight += bytes as u64;
@@ -201,7 +201,7 @@ fn on_flight(witness: &mut Witness, side: Side, now: Instant, flow: FlowRef, byt
     });
     if let Some(flight) = flight.flatten().filter(|flight| *flight > allowed) {
         witness.accuse(now, Law::InitialWindow, || {
-            format!("{side} sent {flight} bytes before the first answer; the initial window is {allowed}")
+            format!("{side} sent {flight} bytes before the first answer; the initial window and a probe are {allowed}")
         });
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Witness {
     pub(super) strays: u64,
     /// What may be sent before the first answer.
     pub(super) initial_window_bytes: u64,
+    /// What a probe for a silent tail may send beyond it (RFC 8985 7.3).
+    pub(super) probe_bytes: u64,
     pub(super) silence: [Silence; 2],
     /// When each host last threw a packet away.
     pub(super) refused_at: [Instant; 2],
@@ -83,6 +85,7 @@ impl Witness {
             troubled_at: Instant::ZERO,
             strays: 0,
             initial_window_bytes: initial_window_bytes(scenario.link.mtu),
+            probe_bytes: u64::from(scenario.link.mtu),
             silence: Default::default(),
             refused_at: Default::default(),
             post: Default::default(),

@@ -13,7 +13,7 @@
 //! | retransmissions | carry the bytes that were first sent |
 //! | flow control | no data beyond the peer's window, but a probe (3.8.6.1) |
 //! | segment size | at most the peer's MSS, less options (3.7.1) |
-//! | initial window | at most RFC 6928's before the first acknowledgement |
+//! | initial window | at most RFC 6928's, and a probe, before the first acknowledgement |
 //! | back-off | what is sent again unanswered waits twice as long each time (RFC 6298 5.5) |
 //! | timestamps | are there once agreed upon, never go back, echo what arrived (RFC 7323 3, 4) |
 //! | states | follow the edges of RFC 9293 figure 5, one after the other |

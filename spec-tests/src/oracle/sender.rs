@@ -203,7 +203,7 @@ impl Sender {
     }
 
     /// RFC 9293 3.8.6: new text stays in the window, but the one byte that probes it. RFC 6928 2: and in the initial
-    /// window of ten segments, until something is acknowledged. Text that leaves when the handshake is not over has no window yet.
+    /// window of ten segments, until something is acknowledged; and a segment more, as a tail loss probe (RFC 8985 7.3). Text that leaves when the handshake is not over has no window yet.
     fn check_window(&self, start: u64, bytes: u64, wrong: &mut Vec<String>) {
         let end = start + bytes;
         if bytes == 0 || end <= self.nxt {
@@ -215,7 +215,7 @@ impl Sender {
         }
         let mss = u64::from(self.peer_mss());
         let initial_window = (10 * mss).min((2 * mss).max(14_600));
-        if !self.was_answered && end - 1 > initial_window {
+        if !self.was_answered && end - 1 > initial_window + mss {
             wrong.push(format!("{} bytes before the first acknowledgement, more than {initial_window}", end - 1));
         }
     }

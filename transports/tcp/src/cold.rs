@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::{MtuSearch, Reassembly};
+use burstlane::toolkit::{MtuSearch, Prr, Reassembly};
 
 use crate::ecn::Counters;
+use crate::spurious::{Doubt, Reduction};
 
 /// See the module.
 pub(crate) struct Cold {
@@ -35,6 +36,16 @@ pub(crate) struct Cold {
     pub(crate) offers: Offers,
     /// SND.NXT when a probe repeated the tail: TLP.end_seq of RFC 8985 7.1.
     pub(crate) probe_end: u64,
+    /// What the probe carried was new: TLP.is_retrans is false.
+    pub(crate) probe_is_new: bool,
+    /// How fast losses are repaired, if `Flag::Repairing`.
+    pub(crate) prr: Prr,
+    /// What might be taken back.
+    pub(crate) reduction: Reduction,
+    /// Whether the last timeout was needed, as far as that is known.
+    pub(crate) doubt: Doubt,
+    /// A partial acknowledgement restarted the timer in this recovery; further ones do not (RFC 6582 3.2).
+    pub(crate) partial_acked: bool,
     /// What came twice, and is to be told (RFC 2883), if `Flag::DuplicateOwed`.
     pub(crate) duplicate: Range<u64>,
     /// Timeouts in a row without an answer.
@@ -57,6 +68,8 @@ pub(crate) struct Cold {
     pub(crate) lost_bytes: u64,
     /// Retransmission timeouts.
     pub(crate) timeouts_total: u32,
+    /// Reductions that were taken back.
+    pub(crate) undone: u32,
 }
 
 /// What a SYN of ours offers.
@@ -83,6 +96,11 @@ impl Cold {
             peer_mss,
             offers,
             probe_end: 0,
+            probe_is_new: false,
+            prr: Prr::default(),
+            reduction: Reduction::default(),
+            doubt: Doubt::default(),
+            partial_acked: false,
             duplicate: 0..0,
             timeouts: 0,
             silent_since: now,
@@ -94,6 +112,7 @@ impl Cold {
             retransmitted_bytes: 0,
             lost_bytes: 0,
             timeouts_total: 0,
+            undone: 0,
         }
     }
 

@@ -4,12 +4,14 @@
 use burstlane::congestion::{AckSample, CongestionEvent, Controller, Interests, initial_window};
 use burstlane::observe::Event;
 use burstlane::time::Instant;
+use burstlane::toolkit::{Prr, Recovery, Repair};
 use burstlane::transport::Context;
 
 use crate::Tcp;
 use crate::cold::Cold;
 use crate::conn::{Conn, Flag};
 use crate::established::Totals;
+use crate::spurious::Reduction;
 
 impl Tcp {
     /// The segment size is known: the initial window (RFC 6928), of one segment if a SYN was lost (RFC 5681 3.1).
@@ -25,7 +27,7 @@ impl Tcp {
     }
 
     /// Tells the controller, made now if there was none, and takes over its window.
-    fn tell_controller(&mut self, now: Instant, conn: &mut Conn, event: &CongestionEvent) {
+    pub(crate) fn tell_controller(&mut self, now: Instant, conn: &mut Conn, event: &CongestionEvent) {
         let prototype = &*self.config.congestion;
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
         let controller = controller(cold, conn, prototype, now);
@@ -41,7 +43,8 @@ impl Tcp {
         let app_limited = app_limited && !planted!(self.config, InflatesUnusedWindow);
         let wanted = if app_limited { Interests::ACK_APP_LIMITED } else { Interests::ACK };
         let has_marks = totals.marked_bytes > 0;
-        if !totals.new_episode && !has_marks && !self.interests.contains(wanted) {
+        let is_told = totals.new_episode || has_marks || conn.has(Flag::Repairing);
+        if !is_told && !self.interests.contains(wanted) {
             return;
         }
         self.control_congestion_slowly(cx, conn, totals, app_limited);
@@ -85,7 +88,16 @@ impl Tcp {
             controller.on_ack(&sample);
         }
         conn.cwnd = window(controller);
-        let (ssthresh, cwnd, in_flight) = (controller.ssthresh(), u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
+        let ssthresh = controller.ssthresh();
+        if totals.new_episode || totals.marked_episode {
+            cold.reduction = Reduction::new(conn.snd_una(), cold.retransmitted_bytes);
+        }
+        if conn.ledger.recovery() == Recovery::Fast && conn.has(Flag::Sack) {
+            repair(conn, cold, totals);
+        } else if conn.ledger.recovery() != Recovery::Timeout {
+            conn.unset(Flag::Repairing);
+        }
+        let (cwnd, in_flight) = (u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
         if conn.cwnd != before || totals.new_episode || totals.marked_episode {
             cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
         }
@@ -102,6 +114,9 @@ impl Tcp {
     pub(crate) fn control_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, first: bool) {
         let outstanding_bytes = conn.ledger.outstanding();
         self.tell_controller(cx.now, conn, &CongestionEvent::Rto { first, outstanding_bytes });
+        if first && let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.reduction = Reduction::new(conn.snd_una(), cold.retransmitted_bytes);
+        }
         let (cwnd, in_flight) = (u64::from(conn.cwnd), conn.ledger.in_flight_bytes());
         let ssthresh = self.ssthresh(conn);
         cx.observe_flow(|flow| Event::Congestion { flow, cwnd, ssthresh, in_flight });
@@ -161,6 +176,23 @@ fn controller<'c>(
     });
     conn.set(Flag::Controlled);
     controller.as_mut()
+}
+
+/// In a recovery: the window on the way from what was in flight to the controller's (RFC 9937). Without SACK nobody knows what
+/// arrived; there the window is the controller's at once (RFC 6582 3.2).
+fn repair(conn: &mut Conn, cold: &mut Cold, totals: &Totals) {
+    let (ssthresh, segment) = (u64::from(conn.cwnd), u64::from(conn.segment_bytes()));
+    let sent = conn.snd_nxt() + cold.retransmitted_bytes;
+    let in_flight = conn.ledger.in_flight_bytes();
+    if totals.new_episode || !conn.has(Flag::Repairing) {
+        let flight = conn.ledger.outstanding() - conn.ledger.sacked_bytes() + totals.delivered_bytes;
+        cold.prr = Prr::begin(flight, sent);
+        conn.set(Flag::Repairing);
+    }
+    let is_safe = totals.acked_bytes > 0 && totals.lost_bytes == 0;
+    let delivered = totals.delivered_bytes;
+    let window = cold.prr.on_ack(&Repair { delivered, in_flight, ssthresh, is_safe, segment, sent });
+    conn.cwnd = window.min(u64::from(u32::MAX)) as u32;
 }
 
 fn window(controller: &dyn Controller) -> u32 {

@@ -115,6 +115,9 @@ pub(crate) enum Flag {
     Gap = 1 << 16,
     /// Duplicate acknowledgements are owed to a peer without SACK: as many as the cold part says.
     DuplicatesOwed = 1 << 17,
+    /// A recovery is under way, and the cold part knows how fast it may go (RFC 9937), or, after a timeout, whether that was
+    /// needed at all (RFC 5682).
+    Repairing = 1 << 18,
     /// Segments are smaller than the peer would take, for what the path carries: it may carry more later.
     PathNarrow = 1 << 20,
     /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).

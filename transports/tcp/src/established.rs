@@ -43,6 +43,10 @@ pub(crate) struct Totals {
     pub(crate) window_grew: bool,
     /// The peer reported a duplicate (RFC 2883).
     pub(crate) duplicate_reported: bool,
+    /// And it was what a probe had repeated.
+    pub(crate) probe_reported: bool,
+    /// What was held for lost and not sent again, and arrived, bytes.
+    pub(crate) originals_bytes: u64,
     /// An acknowledgement of nothing new, without a SACK.
     pub(crate) plain_duplicate: bool,
 }
@@ -142,6 +146,7 @@ impl Tcp {
         totals.acked_bytes += acked.bytes;
         totals.delivered_bytes += acked.delivered;
         totals.lost_bytes += acked.lost;
+        totals.originals_bytes += acked.not_lost_after_all;
         totals.scoreboard_changed = true;
         if let Some(resent_at) = resent_at {
             totals.rtt = Some(cx.now.since(resent_at));
@@ -178,6 +183,12 @@ impl Tcp {
         }
         if conn.has(Flag::ProbeSent) {
             self.judge_probe(conn, totals);
+        }
+        if conn.has(Flag::Repairing) {
+            self.judge_timeout(cx, conn, io, totals);
+        }
+        if totals.duplicate_reported {
+            self.judge_reduction(cx, conn);
         }
         if totals.scoreboard_changed {
             self.detect_loss(cx, conn, totals);
@@ -230,7 +241,7 @@ impl Tcp {
             self.note_idle(cx.now, conn);
         } else if planted!(self.config, TimerStopsAtPartialAck) {
             conn.disarm();
-        } else if totals.acked_bytes > 0 {
+        } else if totals.acked_bytes > 0 && (conn.has(Flag::Sack) || !self.is_later_partial(conn)) {
             self.arm_answer(cx.now, conn);
         }
     }

@@ -45,6 +45,8 @@ pub struct TcpInfo {
     pub bytes_lost: u64,
     /// Timeouts of retransmissions and probes.
     pub timeouts: u32,
+    /// Reductions of the congestion window that were taken back, for what was held for lost had only been late.
+    pub undone: u32,
     /// Timestamps are in use (RFC 7323).
     pub timestamps: bool,
     /// SACK is in use (RFC 2018).
@@ -82,6 +84,7 @@ impl Tcp {
             bytes_retransmitted: cold.map_or(0, |cold| cold.retransmitted_bytes),
             bytes_lost: cold.map_or(0, |cold| cold.lost_bytes),
             timeouts: cold.map_or(0, |cold| cold.timeouts_total),
+            undone: cold.map_or(0, |cold| cold.undone),
             timestamps: conn.has(Flag::Timestamps),
             sack: conn.has(Flag::Sack),
             congestion: self.config.congestion.name(),

@@ -33,6 +33,7 @@ mod path;
 mod probe;
 mod recovery;
 mod remnant;
+mod spurious;
 mod state;
 mod timers;
 mod window;

@@ -230,7 +230,8 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         if conn.state().can_send() {
             self.fit_to_path(cx, conn, path, out);
-            if conn.ledger.lost_bytes() > 0 {
+            let new_first = conn.has(Flag::Repairing) && self.is_new_first(conn);
+            if conn.ledger.lost_bytes() > 0 && !new_first {
                 self.send_lost(cx, conn, io, path, out)?;
             }
             if conn.has(Flag::PathNarrow) {
@@ -244,10 +245,12 @@ impl Tcp {
                 };
                 self.send_new(cx, conn, io, path, out, plan)?;
             }
+            if new_first {
+                self.end_new_first(conn, before);
+                self.send_lost(cx, conn, io, path, out)?;
+            }
             if conn.has(Flag::ProbeOwed) {
-                if conn.snd_nxt() == before {
-                    self.send_tail_probe(cx, conn, io, path, out)?;
-                }
+                self.send_probe_of_tail(cx, conn, io, path, out, before)?;
                 conn.unset(Flag::ProbeOwed);
             }
         }

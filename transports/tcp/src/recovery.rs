@@ -1,4 +1,4 @@
-//! Loss: what the peer's SACKs and duplicate acknowledgements say (RFC 2018, RFC 2883, RFC 8985; RFC 5681 and RFC
+//! Loss: what the peer's SACKs and duplicate acknowledgements say (RFC 2018, RFC 2883, RFC 8985; RFC 5681, RFC 3042 and RFC
 //! 6582 without SACK). The scoreboard itself is the framework's [`SentLedger`](burstlane::toolkit::SentLedger).
 
 use burstlane::observe::Event;
@@ -13,14 +13,13 @@ use crate::options::SackBlocks;
 
 impl Tcp {
     /// The SACK option of an acceptable segment, whose ACK was taken already.
-    pub(crate) fn take_sack(&self, conn: &mut Conn, blocks: &SackBlocks, now: Instant, totals: &mut Totals) {
+    pub(crate) fn take_sack(&mut self, conn: &mut Conn, blocks: &SackBlocks, now: Instant, totals: &mut Totals) {
         let (una, nxt) = (conn.snd_una(), conn.snd_nxt());
         for (at, (left, right)) in blocks.iter().enumerate() {
             let (left, right) = (left.near(una), right.near(una));
             if at == 0 && left < right && (right <= una || is_within_second(blocks)) {
                 // RFC 2883 4: the first block, below the ACK or within the second, tells of a duplicate.
-                conn.ledger.on_duplicate_sack();
-                totals.duplicate_reported = true;
+                self.take_duplicate_sack(conn, left, right, totals);
                 continue;
             }
             if left >= right || left < una || right > nxt {
@@ -29,6 +28,7 @@ impl Tcp {
             let sacked = conn.ledger.on_sack(left..right, now);
             totals.sacked_bytes += sacked.bytes;
             totals.delivered_bytes += sacked.bytes;
+            totals.originals_bytes += sacked.not_lost_after_all;
             totals.scoreboard_changed |= sacked.bytes > 0;
             if totals.rtt.is_none() {
                 totals.rtt = sacked.rtt_sample;
@@ -39,18 +39,46 @@ impl Tcp {
         }
     }
 
+    /// The peer has `left..right` twice. That a probe was one too many says nothing of the path (RFC 8985 7.4.2); any other
+    /// retransmission that was not needed does.
+    #[cold]
+    fn take_duplicate_sack(&mut self, conn: &mut Conn, left: u64, right: u64, totals: &mut Totals) {
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
+        // The FIN, if the probe carried one, is in no block.
+        let is_its_end = right == cold.probe_end || conn.has(Flag::FinSent) && right + 1 == cold.probe_end;
+        if conn.has(Flag::ProbeSent) && !cold.probe_is_new && is_its_end {
+            totals.probe_reported = true;
+            return;
+        }
+        conn.ledger.on_duplicate_sack();
+        cold.reduction.on_duplicate(left, right);
+        totals.duplicate_reported = true;
+    }
+
     /// A duplicate acknowledgement of a peer without SACK.
-    pub(crate) fn duplicate_ack(&self, conn: &mut Conn, totals: &mut Totals) {
+    pub(crate) fn duplicate_ack(&mut self, conn: &mut Conn, totals: &mut Totals) {
         let segment = conn.segment_bytes();
         let loss = conn.ledger.on_duplicate_ack(segment);
         totals.lost_bytes += loss.bytes;
         totals.new_episode |= loss.new_episode;
         if loss.bytes > 0 {
             conn.set(Flag::RetransmitNow);
+            if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                cold.partial_acked = false;
+            }
         }
         totals.scoreboard_changed = true;
         // Each lets a new segment go (RFC 3042, RFC 5681 3.2 step 4).
         totals.sacked_bytes += u64::from(segment);
+    }
+
+    /// Without SACK: whether an acknowledgement of something new is a partial one, and not the first of this recovery, which mends
+    /// one loss in a round trip. The timer, which only the first restarts, ends it when there are too many (RFC 6582 3.2 and 4,
+    /// "impatient").
+    #[cold]
+    pub(crate) fn is_later_partial(&mut self, conn: &Conn) -> bool {
+        let Some(cold) = self.cold.get_at_mut(conn.cold) else { return false };
+        conn.ledger.recovery() == Recovery::Fast && std::mem::replace(&mut cold.partial_acked, true)
     }
 
     /// Looks for losses after the acknowledgements of a run, and when the reordering timer fires.

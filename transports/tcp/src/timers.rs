@@ -5,6 +5,7 @@
 use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
 use burstlane::time::{Duration, Instant};
+use burstlane::toolkit::Timeout;
 use burstlane::transport::{Class, Context, FlowError};
 
 use crate::conn::{Conn, Flag, Timer};
@@ -85,7 +86,9 @@ impl Tcp {
             conn.rtt.back_off();
         }
         self.suspect_size(cx, conn, count);
-        let timeout = conn.ledger.mark_all_lost();
+        let was_in = conn.ledger.recovery();
+        let timeout = mark_lost(conn, cx.now);
+        self.question_timeout(conn, was_in, timeout);
         self.control_timeout(cx, conn, timeout.first);
         conn.arm_retransmit(cx.now);
         cx.want_tx(Class::Data);
@@ -116,7 +119,7 @@ impl Tcp {
         if conn.has(Flag::PathNarrow) {
             self.judge_trial(cx.now, conn, &mut totals);
         }
-        if totals.new_episode {
+        if totals.new_episode || conn.has(Flag::Repairing) {
             self.control_congestion(cx, conn, &totals);
         }
         if conn.timer == Timer::None && !conn.ledger.is_empty() {
@@ -191,6 +194,16 @@ impl Tcp {
             conn.set_deadline(cx);
         }
     }
+}
+
+/// What a timeout means for what is outstanding. The head goes again whatever else is in flight (RFC 6298 5.4).
+fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
+    let is_known = conn.has(Flag::Sack);
+    let timeout = if is_known { conn.ledger.mark_overdue_lost(now, &conn.rtt) } else { conn.ledger.mark_all_lost() };
+    if conn.ledger.lost_bytes() > 0 {
+        conn.set(Flag::RetransmitNow);
+    }
+    timeout
 }
 
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {

@@ -29,6 +29,13 @@ impl Tcp {
     /// How much new data may leave in one piece.
     #[inline]
     pub(crate) fn plan(&self, conn: &Conn, io: &StreamIo) -> Option<Plan> {
+        let room = u64::from(conn.cwnd).saturating_sub(conn.ledger.in_flight_bytes());
+        self.plan_within(conn, io, room)
+    }
+
+    /// The same if the congestion window had `room` bytes left.
+    #[inline]
+    pub(crate) fn plan_within(&self, conn: &Conn, io: &StreamIo, room: u64) -> Option<Plan> {
         if conn.has(Flag::FinSent) || !conn.state().can_send() {
             return None;
         }
@@ -40,8 +47,7 @@ impl Tcp {
         }
         let window = (conn.snd_una() + u64::from(conn.snd_wnd)).saturating_sub(conn.snd_nxt()) as usize;
         let window = if planted!(self.config, IgnoresPeerWindow) { usize::MAX } else { window };
-        let in_flight = conn.ledger.in_flight_bytes();
-        let room = u64::from(conn.cwnd).saturating_sub(in_flight) as usize;
+        let room = room as usize;
         let room = if planted!(self.config, IgnoresCongestionWindow) { usize::MAX } else { room };
         let bytes = unsent.min(window).min(room).min(BURST_BYTES_MAX);
         let segment = conn.segment_bytes() as usize;

@@ -38,6 +38,12 @@ impl Entry {
         self.resent
     }
 
+    /// Whether its arrival measures a round trip: by Karn's rule not if it was sent twice. Nor if it was held for lost, for then
+    /// it is likely that the acknowledgement was, and another one came for it when the timer had brought that about.
+    const fn is_measurable(&self) -> bool {
+        !self.resent && matches!(self.state, State::InFlight)
+    }
+
     /// Whether `self` and a later neighbour can be one entry.
     fn joins(&self, next: &Self) -> bool {
         match (self.state, next.state) {
@@ -168,7 +174,7 @@ impl Board {
                 acked.delivered += bytes;
                 acked.newest_sent_at = acked.newest_sent_at.max(Some(head.sent_at));
                 oldest = oldest.min(head.sent_at);
-                ambiguous |= head.resent;
+                ambiguous |= !head.is_measurable();
                 self.rack.on_delivered(head, end, now);
             }
             if end == full_end {
@@ -191,9 +197,11 @@ impl Board {
         self.duplicate_acks = 0;
         let over = self.recovery != Recovery::Open && self.una >= self.recovery_end;
         if over {
+            if self.recovery != Recovery::Marked {
+                self.rack.on_recovery_ended();
+            }
             self.recovery = Recovery::Open;
             self.newreno = None;
-            self.rack.on_recovery_ended();
             acked.recovery_ended = true;
         }
         match self.newreno {
@@ -233,7 +241,7 @@ impl Board {
             sacked.bytes += bytes;
             self.set(at, Entry { state: State::Sacked, start: inside.start, ..entry });
             self.rack.on_delivered(entry, inside.end, now);
-            if !entry.resent {
+            if entry.is_measurable() {
                 newest = newest.max(Some(entry.sent_at));
             }
             at += 1;
@@ -307,7 +315,8 @@ impl Board {
         true
     }
 
-    pub(super) fn mark_all_lost(&mut self) -> Timeout {
+    /// What was sent after `deadline` is left in flight, except the head.
+    pub(super) fn on_timeout(&mut self, deadline: Instant) -> Timeout {
         let first = self.timeout_una != Some(self.una);
         self.timeout_una = Some(self.una);
         // Had the head arrived, it would have been acknowledged cumulatively.
@@ -323,8 +332,8 @@ impl Board {
                     self.resent_high = self.nxt;
                     bytes += self.mark_lost(at);
                 }
-                State::InFlight => bytes += self.mark_lost(at),
-                State::Sacked | State::Lost => {}
+                State::InFlight if at == 0 || entry.sent_at <= deadline || reneged => bytes += self.mark_lost(at),
+                State::InFlight | State::Sacked | State::Lost => {}
             }
         }
         self.emulated = 0;
@@ -340,10 +349,13 @@ impl Board {
             if entry.state == State::Lost {
                 entry.state = State::InFlight;
             }
+            // Nothing answered for the loss of what was sent before the response that is taken back.
+            entry.episode = self.episode;
         }
         self.lost = 0;
         self.recovery = Recovery::Open;
         self.newreno = None;
+        self.rack.on_undo();
         self.bound_emulated();
     }
 

@@ -3,6 +3,7 @@
 
 use super::board::Entry;
 use crate::time::{Duration, Instant};
+use crate::toolkit::RttEstimator;
 
 /// The variables of RFC 8985 5.3, per flow.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,8 @@ pub(super) struct Rack {
     xmit_at: Instant,
     /// RACK.end_seq: where that range ends; breaks ties among ranges sent at once.
     end: u64,
+    /// The same two of what was sent only once, to go back to if nothing should have been sent again.
+    once: (Instant, u64),
     /// RACK.rtt: of the latest delivery.
     rtt: Duration,
     /// RACK.min_RTT, as the last `begin` heard it.
@@ -46,8 +49,12 @@ impl Rack {
             return;
         }
         self.rtt = rtt;
-        if (entry.sent_at, end) > (self.xmit_at, self.end) {
-            (self.xmit_at, self.end) = (entry.sent_at, end);
+        let delivered = (entry.sent_at, end);
+        if delivered > (self.xmit_at, self.end) {
+            (self.xmit_at, self.end) = delivered;
+        }
+        if !entry.resent() {
+            self.once = self.once.max(delivered);
         }
     }
 
@@ -59,6 +66,19 @@ impl Rack {
     /// When a range sent at `sent_at`, and overtaken, is to be held for lost.
     pub(super) fn lost_at(&self, sent_at: Instant, window: Duration) -> Instant {
         sent_at + self.rtt + window
+    }
+
+    /// Section 6.3: what was sent by then, and has not arrived by `now`, is held for lost when the timer fires.
+    /// Before the first delivery that was looked at, the estimator's round trip stands for RACK's.
+    pub(super) fn timeout_deadline(&mut self, now: Instant, rtt: &RttEstimator) -> Instant {
+        self.min_rtt = rtt.min();
+        let latest = if self.rtt == Duration::ZERO { rtt.latest() } else { self.rtt };
+        now - (latest + self.reordering_window(false, rtt.smoothed()))
+    }
+
+    /// What was sent again was not needed, so what was taken for its arrival was that of the originals, which overtook less.
+    pub(super) fn on_undo(&mut self) {
+        (self.xmit_at, self.end) = self.once;
     }
 
     /// Step 1, and the end of the run's deliveries.

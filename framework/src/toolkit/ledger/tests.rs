@@ -33,6 +33,7 @@ struct Model {
     recovery_end: usize,
     recovered_before: bool,
     xmit: (Instant, usize),
+    xmit_once: (Instant, usize),
     rack_rtt: Duration,
     fack: usize,
     fack_next: usize,
@@ -53,6 +54,9 @@ impl Model {
         if !(unit.resent && rtt < min_rtt) {
             self.rack_rtt = rtt;
             self.xmit = self.xmit.max((unit.sent_at, at + 1));
+            if !unit.resent {
+                self.xmit_once = self.xmit_once.max((unit.sent_at, at + 1));
+            }
         }
         1
     }
@@ -111,7 +115,8 @@ enum Action {
     Resend(u64),
     Probe(u64),
     Detect,
-    Timeout,
+    /// By the time of sending, or all.
+    Timeout(bool),
     Undo,
     Echo,
 }
@@ -125,7 +130,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         5 => (1u64..40).prop_map(Action::Resend),
         1 => (1u64..20).prop_map(Action::Probe),
         4 => Just(Action::Detect),
-        1 => Just(Action::Timeout),
+        1 => any::<bool>().prop_map(Action::Timeout),
         1 => Just(Action::Undo),
         1 => Just(Action::Echo),
     ];
@@ -165,11 +170,13 @@ impl Pair {
                 self.min_rtt = self.rtt.min();
                 prop_assert_eq!(ledger.detect_loss(now, &self.rtt, SEGMENT), model.detect(now, &self.rtt));
             }
-            Action::Timeout => self.timeout()?,
+            Action::Timeout(is_timed) => self.timeout(is_timed)?,
             Action::Undo => {
                 ledger.undo();
                 model.recovery = Recovery::Open;
+                model.xmit = model.xmit_once;
                 model.units.iter_mut().filter(|u| u.state == State::Lost).for_each(|u| u.state = State::InFlight);
+                model.units.iter_mut().for_each(|u| u.episode = model.episode);
             }
             Action::Echo => {
                 let beyond = !model.recovered_before || model.una > model.recovery_end;
@@ -190,7 +197,7 @@ impl Pair {
         let end = (start + n).min(ledger.nxt());
         let held_lost = model.units[start as usize..end as usize].iter().filter(|u| u.state == State::Lost);
         let held_lost = held_lost.count() as u64;
-        let once = |u: &&Unit| u.state != State::Sacked && !u.resent;
+        let once = |u: &&Unit| u.state == State::InFlight && !u.resent;
         let newest = model.units[start as usize..end as usize].iter().filter(once).map(|u| u.sent_at).max();
         let sacked = ledger.on_sack(start..end, now);
         prop_assert_eq!(sacked.rtt_sample, newest.map(|t| now.since(t)));
@@ -227,19 +234,28 @@ impl Pair {
         Ok(())
     }
 
-    fn timeout(&mut self) -> Result<(), TestCaseError> {
-        let Self { ledger, model, .. } = self;
+    fn timeout(&mut self, is_timed: bool) -> Result<(), TestCaseError> {
+        let Self { ledger, model, now, .. } = self;
         let reneged = model.units.get(model.una).is_some_and(|u| u.state == State::Sacked);
         let mut bytes = 0;
-        for unit in &mut model.units[model.una..] {
-            if unit.state == State::InFlight || (unit.state == State::Sacked && reneged) {
+        // The head is the whole of what was sent at once with it, and not cut since.
+        let head =
+            ledger.board.as_ref().and_then(|board| board.entries.get(1)).map_or(usize::MAX, |next| next.start as usize);
+        if is_timed {
+            self.min_rtt = self.rtt.min();
+        }
+        let latest = if model.rack_rtt == Duration::ZERO { self.rtt.latest() } else { model.rack_rtt };
+        let patience = latest + (self.min_rtt / 4).min(self.rtt.smoothed());
+        for (at, unit) in model.units[model.una..].iter_mut().enumerate() {
+            let is_due = !is_timed || reneged || model.una + at < head || unit.sent_at <= *now - patience;
+            if unit.state == State::InFlight && is_due || (unit.state == State::Sacked && reneged) {
                 unit.resent |= unit.state == State::Sacked;
                 unit.state = State::Lost;
                 bytes += 1;
             }
         }
         model.reneged |= reneged;
-        let timeout = ledger.mark_all_lost();
+        let timeout = if is_timed { ledger.mark_overdue_lost(*now, &self.rtt) } else { ledger.mark_all_lost() };
         prop_assert_eq!((timeout.bytes, timeout.reneged), (bytes, reneged));
         if model.una < model.units.len() {
             model.begin_episode(Recovery::Timeout);
@@ -253,7 +269,7 @@ impl Pair {
         let range = model.una..upto as usize;
         let fresh: Vec<Unit> =
             model.units[range.clone()].iter().filter(|u| u.state != State::Sacked).copied().collect();
-        let ambiguous = fresh.iter().any(|u| u.resent);
+        let ambiguous = fresh.iter().any(|u| u.resent || u.state == State::Lost);
         let oldest = fresh.iter().map(|u| u.sent_at).min().filter(|_| !ambiguous);
         let over = model.recovery != Recovery::Open && !range.is_empty() && range.end >= model.recovery_end;
         let expected = Acked {
