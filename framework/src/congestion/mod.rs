@@ -5,7 +5,10 @@
 //! (`toolkit::pacer`).
 
 mod cubic;
+mod dctcp;
+mod hystart;
 mod newreno;
+mod round;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -16,6 +19,7 @@ use dyn_clone::DynClone;
 use std::fmt::Debug;
 
 pub use cubic::Cubic;
+pub use dctcp::Dctcp;
 pub use newreno::NewReno;
 pub use sample::{AckSample, CongestionEvent, Interests};
 pub use window::{CWND_MAX, initial_window};
@@ -75,10 +79,11 @@ dyn_clone::clone_trait_object!(Controller);
 pub fn by_name(name: &str) -> Option<Box<dyn Controller>> {
     match name {
         "cubic" => Some(Box::new(Cubic::new())),
+        "dctcp" => Some(Box::new(Dctcp::new())),
         "newreno" => Some(Box::new(NewReno::new())),
         _ => None,
     }
 }
 
 /// What [`by_name`] knows.
-pub const NAMES: [&str; 2] = ["cubic", "newreno"];
+pub const NAMES: [&str; 3] = ["cubic", "dctcp", "newreno"];

@@ -80,6 +80,8 @@ pub struct Sacked {
     pub not_lost_after_all: u64,
     /// Since the newest of the newly sacked was sent, over those sent only once and not held for lost.
     pub rtt_sample: Option<Duration>,
+    /// When the newest of the newly sacked was (last) sent.
+    pub newest_sent_at: Option<Instant>,
 }
 
 /// What loss detection found.

@@ -241,6 +241,7 @@ impl Board {
             sacked.bytes += bytes;
             self.set(at, Entry { state: State::Sacked, start: inside.start, ..entry });
             self.rack.on_delivered(entry, inside.end, now);
+            sacked.newest_sent_at = sacked.newest_sent_at.max(Some(entry.sent_at));
             if entry.is_measurable() {
                 newest = newest.max(Some(entry.sent_at));
             }

@@ -199,7 +199,10 @@ impl Pair {
         let held_lost = held_lost.count() as u64;
         let once = |u: &&Unit| u.state == State::InFlight && !u.resent;
         let newest = model.units[start as usize..end as usize].iter().filter(once).map(|u| u.sent_at).max();
+        let fresh = model.units[start as usize..end as usize].iter().filter(|u| u.state != State::Sacked);
+        let newest_sent = fresh.map(|u| u.sent_at).max();
         let sacked = ledger.on_sack(start..end, now);
+        prop_assert_eq!(sacked.newest_sent_at, newest_sent);
         prop_assert_eq!(sacked.rtt_sample, newest.map(|t| now.since(t)));
         prop_assert_eq!(sacked.not_lost_after_all, held_lost);
         let bytes: u64 = (start..end).map(|at| model.deliver(at as usize, now, self.min_rtt)).sum();
