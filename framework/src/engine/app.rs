@@ -168,6 +168,12 @@ impl<T: Transport> Core<T> {
         Some(look(&self.transport, conn))
     }
 
+    /// Reads a flow's protocol state together with what the application sees of it.
+    pub fn inspect_io<R>(&self, flow: FlowId, look: impl FnOnce(&T, &T::Conn, &T::Io) -> R) -> Option<R> {
+        let slot = self.slot(flow)?;
+        Some(look(&self.transport, slot.conn.as_ref()?, &slot.io))
+    }
+
     /// The two ends of a flow, ours first; `None` once its protocol is over.
     #[must_use]
     pub fn endpoints(&self, flow: FlowId) -> Option<(Endpoint, Endpoint)> {

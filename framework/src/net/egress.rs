@@ -251,6 +251,13 @@ impl<'a> TxBatch<'a> {
         self.net.paths.get(path).map(|path| path.link_mtu)
     }
 
+    /// Nothing gets through on `path`, as far as its flow can tell: whether its next hop still answers is asked with the next
+    /// packet (negative advice, RFC 9293 3.8.3).
+    pub fn doubt(&mut self, path: PathId) {
+        let Some(Hop::Neighbour { id, .. }) = self.net.paths.get(path).map(|path| path.hop) else { return };
+        self.net.neighbours.doubt(id, self.now);
+    }
+
     /// The time of this batch.
     #[must_use]
     pub fn now(&self) -> Instant {

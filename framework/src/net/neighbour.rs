@@ -222,6 +222,15 @@ impl Neighbours {
         Some(id)
     }
 
+    /// Nothing gets through by way of `id`: its address is used on, but checked with the next packet (RFC 4861 7.3.1 asks for
+    /// advice, RFC 1122 2.3.2.1 (4) takes it).
+    pub(crate) fn doubt(&mut self, id: NeighbourId, now: Instant) {
+        if let Some(entry) = self.get_mut(id).filter(|entry| entry.state == State::Reachable && entry.deadline > now) {
+            entry.deadline = now;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+
     /// Keeps a frame until its neighbour answers. Gives back what does not fit.
     pub(crate) fn park(&mut self, id: NeighbourId, frame: Frame) -> Result<(), Frame> {
         match self.get_mut(id) {
@@ -418,6 +427,24 @@ mod tests {
         assert_eq!(c.intern(1, ip(4)), None);
         c.release(a);
         assert!(c.intern(1, ip(4)).is_some());
+    }
+
+    #[test]
+    fn a_doubted_neighbour_is_asked_with_the_next_packet() {
+        let mut c = cache(4);
+        let id = c.intern(0, ip(1)).unwrap();
+        c.resolve(id, at(0));
+        c.learn(0, ip(1), Mac([1; 6]), true, at(0));
+        let epoch = c.epoch();
+        c.doubt(id, at(1));
+        assert_ne!(c.epoch(), epoch, "what was given out before is not used unseen");
+        let (mac, ask) = c.resolve(id, at(1));
+        assert_eq!((mac, ask.and_then(|ask| ask.unicast)), (Some(Mac([1; 6])), Some(Mac([1; 6]))));
+        // Once is enough, and an answer ends the doubt.
+        c.doubt(id, at(1));
+        assert!(c.resolve(id, at(1)).1.is_none());
+        c.learn(0, ip(1), Mac([1; 6]), true, at(1));
+        assert!(c.resolve(id, at(2)).1.is_none());
     }
 
     #[test]

@@ -57,6 +57,10 @@ impl Ready {
     pub const PEER_FINISHED: Self = Self(8);
     /// The protocol is over, in good order or not.
     pub const CLOSED: Self = Self(16);
+    /// The peer marked data as urgent, or moved the mark: read up to it.
+    pub const URGENT: Self = Self(32);
+    /// The flow does not get through as it should, and goes on trying; the transport says why.
+    pub const TROUBLE: Self = Self(64);
 
     /// With all of `other` added: `|` for constants.
     #[must_use]

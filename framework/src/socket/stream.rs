@@ -153,6 +153,11 @@ impl<T: Transport<Io = StreamIo>> Stream<T> {
         self.host.with(self.engine, |core, _, _| core.inspect(self.flow, look))
     }
 
+    /// The same, together with what the application sees of it.
+    pub fn inspect_io<R>(&self, look: impl FnOnce(&T, &T::Conn, &StreamIo) -> R) -> Option<R> {
+        self.host.with(self.engine, |core, _, _| core.inspect_io(self.flow, look))
+    }
+
     /// How it ended: `None` while it lives, `Some(None)` in good order.
     #[must_use]
     pub fn ended(&self) -> Option<Option<FlowError>> {

@@ -28,18 +28,20 @@ pub fn tcp() -> Subject<Tcp> {
     promises.survives_black_holes = true;
     // 40 ms, and the ticks of a timer.
     promises.ack_delay_max = Duration::from_millis(60);
-    Subject::<Tcp>::new(burstlane_tcp::Config::default(), promises).rerun_by(by_command).configured_by(
-        |config, scenario| {
-            let before_the_wrap = (scenario.seed >> 1) % 20_000;
-            let ecns = [Ecn::Accept, Ecn::Classic, Ecn::Accurate];
-            config.ecn = ecns.get((scenario.seed >> 24) as usize % 4).copied().unwrap_or(Ecn::Off);
-            config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
-            let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
-            if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
-                (config.send_buffer_bytes, config.receive_buffer_bytes) = (bytes, bytes);
-            }
-        },
-    )
+    // Each buffer may be full, and what is out of order costs up to twice its bytes.
+    promises.buffer_bytes_max = 4 * BUFFER_MAX as usize;
+    let mut config = burstlane_tcp::Config::default();
+    (config.send_buffer_max, config.receive_buffer_max) = (BUFFER_MAX, BUFFER_MAX);
+    Subject::<Tcp>::new(config, promises).rerun_by(by_command).configured_by(|config, scenario| {
+        let before_the_wrap = (scenario.seed >> 1) % 20_000;
+        let ecns = [Ecn::Accept, Ecn::Classic, Ecn::Accurate];
+        config.ecn = ecns.get((scenario.seed >> 24) as usize % 4).copied().unwrap_or(Ecn::Off);
+        config.fixed_isn = (scenario.seed & 1 == 1).then(|| 0_u32.wrapping_sub(before_the_wrap as u32));
+        let buffer_bytes = [4 * 1024, 4 * 1024, 16 * 1024].get((scenario.seed >> 16) as usize % 6);
+        if let Some(&bytes) = buffer_bytes.filter(|_| scenario.link.queue_frames_max.is_none()) {
+            *config = config.clone().with_buffers(bytes, bytes);
+        }
+    })
 }
 
 /// RUDP with its defaults; in some of the runs its windows and queues are small, so that they shut and fill (but not where a
@@ -152,6 +154,9 @@ impl fmt::Display for NoSubject {
 }
 
 impl std::error::Error for NoSubject {}
+
+/// What the buffers of a TCP connection grow to: with the default a run would take long to fill them.
+const BUFFER_MAX: u32 = 512 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -78,6 +78,7 @@ pub struct Script<T: Transport, P: Packet> {
     wire: SimDriver,
     heard: VecDeque<(Instant, P)>,
     last_frame: Vec<u8>,
+    questions: u32,
     trace: Trace,
 }
 
@@ -115,6 +116,7 @@ impl<T: Transport, P: Packet> Script<T, P> {
             wire,
             heard: VecDeque::new(),
             last_frame: vec![],
+            questions: 0,
             trace,
         };
         // Whoever speaks to a host has asked for its address, so that it knows ours.
@@ -238,11 +240,24 @@ impl<T: Transport, P: Packet> Script<T, P> {
         self.settle();
     }
 
+    /// The clock jumps, as that of a machine that slept: the host gets no turn in between.
+    pub fn jump(&mut self, time: Duration) {
+        self.settle();
+        self.network.advance(self.network.now() + time);
+        self.settle();
+    }
+
     /// What the host said and nobody expected yet, with the time since the start of the script.
     pub fn take(&mut self) -> Vec<(Duration, P)> {
         self.settle();
         let started_at = self.trace.started_at();
         self.heard.drain(..).map(|(at, packet)| (at.since(started_at), packet)).collect()
+    }
+
+    /// Times that the host asked for the peer's hardware address, and got an answer.
+    #[must_use]
+    pub fn questions(&self) -> u32 {
+        self.questions
     }
 
     /// The present time.
@@ -305,7 +320,10 @@ impl<T: Transport, P: Packet> Script<T, P> {
             self.wire.rx_burst(&mut frames, FRAMES_MAX).unwrap();
             for frame in &frames {
                 match arp_reply(frame.bytes(), 2) {
-                    Some(reply) => self.put([reply]),
+                    Some(reply) => {
+                        self.questions += 1;
+                        self.put([reply]);
+                    }
                     None if is_neighbour_traffic(frame.bytes()) => {}
                     None => self.hear(now, frame.bytes()),
                 }
@@ -370,11 +388,20 @@ impl<T: Transport<Io: Face>, P: Packet> Script<T, P> {
     /// # Panics
     /// If it cannot be opened.
     pub fn connect(&mut self) -> Handle<T> {
+        self.connect_with(|_| ())
+    }
+
+    /// The same; the application does something with the flow before anything leaves.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn connect_with(&mut self, first: impl FnOnce(&Handle<T>)) -> Handle<T> {
         self.note("connect");
         let [port, peer_port] = P::ports(&self.ends);
         let local = Endpoint::new(Ip::v4(HOST), port);
         let flow = self.host.open(self.engine, Some(local), Endpoint::new(Ip::v4(PEER), peer_port)).unwrap();
         let handle = <T::Io as Face>::handle(&self.host, self.engine, flow);
+        first(&handle);
         self.settle();
         handle
     }

@@ -9,7 +9,7 @@ use burstlane::transport::Transport;
 
 use super::{Packet, Script};
 use crate::face::{Face, Handle};
-use crate::oracle::segment::{PSH, WireHeader, letters};
+use crate::oracle::segment::{PSH, URG, WireHeader, letters};
 use crate::packets::{ACK, FIN, RST, SYN};
 
 /// A segment. What is not said has, when sent, its usual value: the next numbers, a window of [`WINDOW`] bytes, no option.
@@ -23,6 +23,8 @@ pub struct Segment {
     pub seq: Option<i32>,
     /// SEG.ACK.
     pub ack: Option<i32>,
+    /// SEG.UP, with the URG bit.
+    pub urgent: Option<u16>,
     /// SEG.WND as it stands in the header.
     pub window: Option<u16>,
     /// The text.
@@ -121,6 +123,12 @@ impl Segment {
     #[must_use]
     pub fn window(self, window: u16) -> Self {
         Self { window: Some(window), ..self }
+    }
+
+    /// With urgent data that ends so many bytes behind SEG.SEQ.
+    #[must_use]
+    pub fn urgent(self, pointer: u16) -> Self {
+        Self { urgent: Some(pointer), ..self.and(URG) }
     }
 
     /// With this text.
@@ -264,7 +272,8 @@ impl Packet for Segment {
         bytes.extend(ack_on_wire.to_be_bytes());
         bytes.extend([(5 + options.len() as u8 / 4) << 4, flags]);
         bytes.extend(self.window.unwrap_or(WINDOW).to_be_bytes());
-        bytes.extend([0; 4]);
+        bytes.extend([0; 2]);
+        bytes.extend(self.urgent.unwrap_or(0).to_be_bytes());
         bytes.extend(options);
         bytes.extend(self.text(seq));
         if flags & RST == 0 {
@@ -292,6 +301,7 @@ impl Packet for Segment {
             push: Some(header.has(PSH)),
             seq: Some(seq),
             ack: header.has(ACK).then(|| relative(header.ack)),
+            urgent: Some(header.urgent),
             window: Some(header.window),
             len: Some(payload.len()),
             payload: Some(payload),
@@ -313,6 +323,7 @@ impl Packet for Segment {
             ("push", differ(&self.push, &came.push)),
             ("seq", differ(&self.seq, &came.seq)),
             ("ack", differ(&self.ack, &came.ack)),
+            ("urgent", differ(&self.urgent, &came.urgent)),
             ("window", differ(&self.window, &came.window)),
             ("payload", differ(&self.payload, &came.payload)),
             ("length", differ(&self.len, &came.len)),
@@ -337,6 +348,7 @@ impl fmt::Display for Segment {
         let mut field = |name: &str, value: Option<String>| value.map_or(Ok(()), |value| write!(f, " {name} {value}"));
         field("seq", self.seq.map(|seq| seq.to_string()))?;
         field("ack", self.ack.map(|ack| ack.to_string()))?;
+        field("up", self.urgent.filter(|pointer| *pointer != 0).map(|pointer| pointer.to_string()))?;
         field("win", self.window.map(|window| window.to_string()))?;
         field("len", self.payload.as_ref().map(Vec::len).or(self.len).map(|len| len.to_string()))?;
         field("mss", self.mss.map(|mss| mss.to_string()))?;

@@ -1,7 +1,7 @@
 //! RFC 9293 against our TCP, by section, as packet traces: the test is the peer. `table` is section 3.10.7 as a whole.
 //!
 //! A comment `// cites:` in front of a test names the requirements of RFC 9293 (its labels) that the test shows. Not here:
-//! keep-alive (3.8.4), urgent data (3.8.5), path MTU discovery, and what belongs to IP (Diffserv, source routes).
+//! path MTU discovery, and what belongs to IP (source routes).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,13 +12,19 @@
 
 mod acknowledging;
 mod addresses;
+mod choices;
 mod closing;
 mod handshake;
 mod icmp;
+mod keep_alive;
 mod limits;
 mod options;
+mod orphans;
+mod patience;
 mod retransmission;
 mod table;
+mod time_wait;
+mod urgent;
 mod window;
 
 use std::time::Duration;

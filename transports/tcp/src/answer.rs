@@ -9,10 +9,10 @@ use burstlane::toolkit::{FourTuple, SeqNum};
 use burstlane::transport::TxStatus;
 
 use crate::config::{Config, MSS_MIN};
-use crate::conn::timestamp;
 use crate::cookie;
 use crate::ecn::{ECT0, Feedback};
 use crate::options::{self, SynOptions, Timestamps};
+use crate::personality::TimestampClock;
 use crate::remnant::{HalfOpen, TimeWait};
 use crate::wire::{self, Control, FIXED_BYTES, Header, HeaderBytes};
 
@@ -25,8 +25,9 @@ pub(crate) struct Answer {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AnswerKind {
-    /// A reset, with an ACK if what it answers had none.
-    Reset { seq: SeqNum, ack: Option<SeqNum> },
+    /// A reset, with an ACK if what it answers had none; with timestamps if it ends a connection that has them (RFC 7323
+    /// 3.2).
+    Reset { seq: SeqNum, ack: Option<SeqNum>, ts_recent: Option<u32> },
     /// The answer to a SYN.
     SynAck(HalfOpen),
     /// The same, of a SYN that is not remembered.
@@ -44,8 +45,11 @@ impl AnswerKind {
             return None;
         }
         Some(match header.ack {
-            Some(ack) => Self::Reset { seq: ack, ack: None },
-            None => Self::Reset { seq: SeqNum(0), ack: Some(header.seq + header.segment_len()) },
+            Some(ack) => Self::Reset { seq: ack, ack: None, ts_recent: None },
+            None => {
+                let ack = header.seq + header.segment_len();
+                Self::Reset { seq: SeqNum(0), ack: Some(ack), ts_recent: None }
+            }
         })
     }
 }
@@ -89,14 +93,14 @@ impl Answers {
     pub(crate) fn transmit(
         &mut self,
         config: &Config,
-        ts_offset: u32,
+        clock: TimestampClock,
         now: Instant,
         out: &mut TxBatch<'_>,
     ) -> TxStatus {
         let mut waiting = 0;
         for _ in 0..self.queue.len() {
             let Some(owed) = self.queue.pop_front() else { break };
-            match owed.answer.send(config, ts_offset, now, out) {
+            match owed.answer.send(config, clock, now, out) {
                 Ok(()) | Err(TxStop::TooBig { .. } | TxStop::NoPath) => {}
                 // The next hop is being asked for. A few wait for that, or every first SYN of a neighbour would cost it a
                 // second; whoever else cannot be reached now asks again.
@@ -117,19 +121,20 @@ impl Answers {
 }
 
 impl Answer {
-    fn send(&self, config: &Config, ts_offset: u32, now: Instant, out: &mut TxBatch<'_>) -> Result<(), TxStop> {
+    fn send(&self, config: &Config, clock: TimestampClock, now: Instant, out: &mut TxBatch<'_>) -> Result<(), TxStop> {
         let (local, remote) = (self.tuple.local(), self.tuple.remote());
         let path = out.path(Some(local.ip), remote.ip).map_err(|_| TxStop::NoPath)?;
         let header = match &self.kind {
-            AnswerKind::Reset { seq, ack } => {
+            AnswerKind::Reset { seq, ack, ts_recent } => {
                 let flags = wire::RST | if ack.is_some() { wire::ACK } else { 0 };
-                HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0)
+                let header = HeaderBytes::new(&self.tuple, *seq, ack.unwrap_or_default(), flags, 0);
+                with_timestamps(header, *ts_recent, clock.at(now))
             }
             AnswerKind::SynAck(half) | AnswerKind::Cookie(half) => {
                 let mss = mss_offer(config, out.mtu(path).unwrap_or(0), local.ip.is_v4());
-                let clock = timestamp(now, ts_offset);
+                let stamp = clock.at(now);
                 let is_cookie = matches!(self.kind, AnswerKind::Cookie(_));
-                let value = if is_cookie { cookie::stamp(clock, &half.offers) } else { clock };
+                let value = if is_cookie { cookie::stamp(stamp, &half.offers) } else { stamp };
                 half.syn_ack(&self.tuple, config, mss, value)
             }
             AnswerKind::Challenge(half) => {
@@ -137,7 +142,7 @@ impl Answer {
                 // No packet but SYNs came yet, and those are not counted.
                 let flags = wire::ACK | wire::ace(half.ecn.first_ace());
                 let header = HeaderBytes::new(&self.tuple, half.iss + 1, half.irs + 1, flags, window);
-                with_timestamps(header, half.ts_recent, timestamp(now, ts_offset))
+                with_timestamps(header, half.ts_recent, clock.at(now))
             }
             AnswerKind::LastAck(wait) => {
                 let header = HeaderBytes::new(
@@ -147,10 +152,10 @@ impl Answer {
                     wire::ACK | wire::ace(wait.ace),
                     wait.window,
                 );
-                with_timestamps(header, wait.ts_recent, timestamp(now, ts_offset))
+                with_timestamps(header, wait.ts_recent, clock.at(now))
             }
         };
-        out.segment(path, &TX_INFO, header.as_slice(), &[])
+        out.segment(path, &TxInfo { dscp: config.dscp, ..TX_INFO }, header.as_slice(), &[])
     }
 }
 
@@ -169,7 +174,8 @@ impl HalfOpen {
         };
         let flags = wire::SYN | wire::ACK | wire::ace(self.ecn.syn_ack_ace(self.retries));
         let header = HeaderBytes::new(tuple, self.iss, self.irs + 1, flags, syn_window(config));
-        let header = with_timestamps(header, self.ts_recent, now).with_options(&options.to_bytes());
+        let timestamps = self.ts_recent.map(|echo| Timestamps { value: now, echo });
+        let header = header.with_options(&config.personality.syn_options(options, timestamps));
         if self.ecn.feedback == Feedback::Accurate && self.retries == 0 {
             // Whether it gets through is so tried (RFC 9768 3.2.3.2.1); if not, the next one goes without.
             return header.with_options(&options::accurate_ecn(1, 0, None));
@@ -240,7 +246,7 @@ mod tests {
         let mut answers = Answers::default();
         let mut is_granted = |now| {
             answers.queue.clear();
-            answers.push(now, tuple, AnswerKind::Reset { seq: SeqNum(0), ack: None })
+            answers.push(now, tuple, AnswerKind::Reset { seq: SeqNum(0), ack: None, ts_recent: None })
         };
         assert_eq!((0..2 * RESETS_MAX).filter(|_| is_granted(now)).count(), RESETS_MAX as usize);
         assert!(!is_granted(now + RESET_INTERVAL - Duration::from_nanos(1)));

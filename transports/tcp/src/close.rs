@@ -3,13 +3,14 @@
 
 use burstlane::net::{Quote, Trouble};
 use burstlane::socket::{AppOp, StreamIo};
-use burstlane::time::Instant;
+use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::SeqNum;
 use burstlane::transport::{Class, Context, FlowError, TroubleAnswer};
 
 use crate::Tcp;
 use crate::answer::AnswerKind;
 use crate::conn::{Conn, Flag, Timer};
+use crate::op::Op;
 use crate::remnant::{Remnant, TimeWait};
 use crate::state::State;
 
@@ -33,7 +34,8 @@ impl Tcp {
             Close::Reset(error) => {
                 let (seq, ack) = (SeqNum::of_offset(conn.acceptable_nxt()), SeqNum::of_offset(conn.rcv_nxt));
                 let key = cx.key();
-                self.answers.push(cx.now, key, AnswerKind::Reset { seq, ack: Some(ack) });
+                let ts_recent = conn.has(Flag::Timestamps).then_some(conn.ts_recent);
+                self.answers.push(cx.now, key, AnswerKind::Reset { seq, ack: Some(ack), ts_recent });
                 cx.want_lane_tx();
                 Some(error)
             }
@@ -68,13 +70,7 @@ impl Tcp {
 
     /// The application did something.
     #[inline]
-    pub(crate) fn app(
-        &mut self,
-        cx: &mut Context<'_, Self>,
-        conn: &mut Conn,
-        io: &mut StreamIo,
-        op: AppOp<std::convert::Infallible>,
-    ) {
+    pub(crate) fn app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, op: AppOp<Box<Op>>) {
         match op {
             AppOp::Written => {
                 if conn.state().can_send() && !io.tx.is_empty() {
@@ -85,23 +81,24 @@ impl Tcp {
             AppOp::Shutdown => self.finish(cx, conn, io),
             AppOp::Close => self.let_go(cx, conn, io),
             AppOp::Abort => self.abort(cx, conn, io),
-            AppOp::Own(never) => match never {},
+            AppOp::Own(op) => self.operate(cx, conn, io, *op),
         }
         if !cx.is_ended() {
-            conn.set_deadline(cx);
+            self.set_deadline(cx, conn);
         }
     }
 
     /// Room in the receive buffer: worth an update once it is two segments or half the buffer (RFC 9293 3.8.6.2.2).
     #[inline]
-    fn consumed(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
+    pub(crate) fn consumed(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
         if !conn.state().can_receive() || planted!(self.config, KeepsTheWindowShut) {
             return;
         }
         let opened = self.window_edge(conn, io).saturating_sub(conn.rcv_adv);
-        let enough = (2 * u32::from(conn.rcv_mss)).min(self.config.receive_buffer_bytes / 2);
+        let half = self.receive_buffer_bytes(conn) / 2;
+        let enough = (2 * u32::from(conn.rcv_mss)).min(half);
         let enough = if planted!(self.config, AnnouncesEveryByte) { 1 } else { enough };
-        if opened >= u64::from(enough) && conn.rcv_wnd() < self.config.receive_buffer_bytes / 2 {
+        if opened >= u64::from(enough) && conn.rcv_wnd() < half {
             conn.ack_now(cx);
         }
     }
@@ -135,15 +132,19 @@ impl Tcp {
         if conn.state() == State::TimeWait {
             return;
         }
+        let linger = self.settings(conn).linger;
         let is_unread = (!io.rx.is_empty() || conn.has(Flag::Gap)) && !planted!(self.config, FinWithUnreadData);
-        if is_unread || planted!(self.config, ResetsOnClose) {
+        if is_unread || linger == Some(Duration::ZERO) || planted!(self.config, ResetsOnClose) {
             io.rx.clear(cx.mem);
             return self.abort(cx, conn, io);
         }
         self.finish(cx, conn, io);
         if conn.state() == State::FinWait2 {
             conn.arm(Timer::FinWait, cx.now + self.config.fin_wait_timeout);
+        } else if let Some(time) = linger {
+            self.start_linger(cx, conn, time);
         }
+        self.adopt(cx, conn);
     }
 
     /// ABORT (RFC 9293 3.10.5).
@@ -197,6 +198,10 @@ impl Tcp {
                 TroubleAnswer::Ignore
             }
             // Soft, for a connection that stands (RFC 5927 5.2): the retransmission timer decides.
+            Trouble::Unreachable(_) | Trouble::NeighbourFailed | Trouble::LinkDown => {
+                self.tell_soft_error(cx, conn, FlowError::Unreachable);
+                TroubleAnswer::Ignore
+            }
             _ => TroubleAnswer::Ignore,
         }
     }

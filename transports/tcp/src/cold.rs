@@ -4,10 +4,14 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::{MtuSearch, Prr, Reassembly};
+use burstlane::toolkit::{MtuSearch, Pacer, Prr, Reassembly};
+use burstlane::transport::FlowError;
 
 use crate::ecn::Counters;
+use crate::settings::Settings;
+use crate::slow_timers::{Silence, SlowTimers};
 use crate::spurious::{Doubt, Reduction};
+use crate::tuning::Tuning;
 
 /// See the module.
 pub(crate) struct Cold {
@@ -60,6 +64,30 @@ pub(crate) struct Cold {
     pub(crate) challenges_since: Instant,
     /// When everything sent was acknowledged.
     pub(crate) idle_since: Instant,
+    /// What the application chose, if it did.
+    pub(crate) settings: Option<Box<Settings>>,
+    /// The receive buffer's size.
+    pub(crate) tuning: Tuning,
+    /// Since when the peer's window is shut, if `Timer::Persist`.
+    pub(crate) shut_since: Instant,
+    /// If `Wish::SlowTimer`.
+    pub(crate) slow_timers: SlowTimers,
+    /// If `Wish::KeepAlive`.
+    pub(crate) silence: Silence,
+    /// If `Wish::Paced`.
+    pub(crate) pacer: Pacer,
+    /// What the cork held may go.
+    pub(crate) cork_open: bool,
+    /// Acknowledgements that wait for nothing, if `Wish::QuickAck`.
+    pub(crate) quick_acks: u32,
+    /// SND.UP, the end of urgent data, if `Wish::Urgent`.
+    pub(crate) snd_up: u64,
+    /// RCV.UP.
+    pub(crate) rcv_up: u64,
+    /// Its number among the [orphans](crate::orphans); zero while the application holds it.
+    pub(crate) orphan: u64,
+    /// The last trouble that did not end the connection.
+    pub(crate) soft_error: Option<FlowError>,
     /// For [`info`](crate::info): segments sent again.
     pub(crate) retransmits: u64,
     /// Bytes sent again.
@@ -68,6 +96,10 @@ pub(crate) struct Cold {
     pub(crate) lost_bytes: u64,
     /// Retransmission timeouts.
     pub(crate) timeouts_total: u32,
+    /// Segments that came beyond a gap.
+    pub(crate) out_of_order: u64,
+    /// Duplicates that the peer told of (RFC 2883).
+    pub(crate) duplicates_told: u32,
     /// Reductions that were taken back.
     pub(crate) undone: u32,
 }
@@ -77,6 +109,7 @@ pub(crate) struct Cold {
 pub(crate) struct Offers {
     pub(crate) timestamps: bool,
     pub(crate) sack: bool,
+    /// Once the peer's SYN came: both do.
     pub(crate) window_scaling: bool,
 }
 
@@ -108,10 +141,24 @@ impl Cold {
             challenges: 0,
             challenges_since: now,
             idle_since: now,
+            settings: None,
+            tuning: Tuning::new(),
+            shut_since: now,
+            slow_timers: SlowTimers::NONE,
+            silence: Silence { heard_at: now, probes: 0 },
+            pacer: Pacer::new(),
+            cork_open: false,
+            quick_acks: 0,
+            snd_up: 0,
+            rcv_up: 0,
+            orphan: 0,
+            soft_error: None,
             retransmits: 0,
             retransmitted_bytes: 0,
             lost_bytes: 0,
             timeouts_total: 0,
+            out_of_order: 0,
+            duplicates_told: 0,
             undone: 0,
         }
     }

@@ -169,6 +169,7 @@ fn controller<'c>(
     now: Instant,
 ) -> &'c mut dyn Controller {
     let segment_bytes = conn.segment_bytes();
+    let prototype = cold.settings.as_ref().and_then(|settings| settings.congestion.as_deref()).unwrap_or(prototype);
     let controller = cold.controller.get_or_insert_with(|| {
         let mut controller = dyn_clone::clone_box(prototype);
         controller.on_congestion(now, &CongestionEvent::MtuChanged { segment_bytes });

@@ -11,7 +11,7 @@
 //! ```
 
 use burstlane::socket::StreamIo;
-use burstlane::time::{Duration, Instant};
+use burstlane::time::Instant;
 use burstlane::toolkit::{RttEstimator, SentLedger, SeqNum};
 use burstlane::transport::Context;
 
@@ -56,6 +56,9 @@ pub struct Conn {
     pub(crate) timer: Timer,
     /// Snd.Wind.Shift in the lower half, Rcv.Wind.Shift in the upper.
     scales: u8,
+    /// When TS.Recent was last taken, in [`ts_epoch`]s.
+    ts_taken: u8,
+    wishes: u8,
 }
 
 /// What a connection waits for, besides company for an acknowledgement. One at a time.
@@ -118,6 +121,8 @@ pub(crate) enum Flag {
     /// A recovery is under way, and the cold part knows how fast it may go (RFC 9937), or, after a timeout, whether that was
     /// needed at all (RFC 5682).
     Repairing = 1 << 18,
+    /// The receive buffer grew: its size is in the cold part.
+    Tuned = 1 << 19,
     /// Segments are smaller than the peer would take, for what the path carries: it may carry more later.
     PathNarrow = 1 << 20,
     /// The next acknowledgement without text tells how the peer's SYN-ACK arrived (RFC 9768 3.2.2.1).
@@ -131,6 +136,28 @@ pub(crate) enum Flag {
     /// Marks are told as in RFC 9768.
     EcnAccurate = 1 << 25,
     // Above: the ACE of the peer's last segment, and of our next (`peer_ace`, `ace`).
+}
+
+/// One bit of what an application asked of a connection, or of what follows from that. Most have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Wish {
+    /// Small segments wait for nothing: Nagle's algorithm is off (RFC 9293 3.7.4, MUST-17).
+    NoDelay = 1,
+    /// Only full segments leave, for a while.
+    Cork = 1 << 1,
+    /// The next acknowledgements wait for nothing: as many as the cold part says.
+    QuickAck = 1 << 2,
+    /// One of the slow timers in the cold part is set.
+    SlowTimer = 1 << 3,
+    /// Urgent data waits to be acknowledged (RFC 9293 3.8.5).
+    Urgent = 1 << 4,
+    /// Buffers, marks or a low-water mark of its own: they are in the cold part.
+    Chosen = 1 << 5,
+    /// Whether the peer is still there is asked when it is silent for long (RFC 9293 3.8.4).
+    KeepAlive = 1 << 6,
+    /// Its rate has a bound.
+    Paced = 1 << 7,
 }
 
 /// The parts of a control block that are known at its start.
@@ -158,6 +185,8 @@ impl Conn {
             snd_wl1: SeqNum(0),
             cwnd: new.cwnd,
             ts_recent: 0,
+            ts_taken: 0,
+            wishes: 0,
             last_ack_sent: SeqNum(0),
             cold: new.cold,
             flags: 0,
@@ -212,6 +241,16 @@ impl Conn {
         self.flags = self.flags & !(7 << PEER_ACE_SHIFT) | u32::from(ace & 7) << PEER_ACE_SHIFT;
     }
 
+    #[inline]
+    pub(crate) fn wishes(&self, wish: Wish) -> bool {
+        self.wishes & wish as u8 != 0
+    }
+
+    #[inline]
+    pub(crate) fn wish(&mut self, wish: Wish, on: bool) {
+        self.wishes = if on { self.wishes | wish as u8 } else { self.wishes & !(wish as u8) };
+    }
+
     /// The one place where the state changes.
     #[inline]
     pub(crate) fn transition(&mut self, cx: &mut Context<'_, Tcp>, to: State) {
@@ -247,6 +286,11 @@ impl Conn {
     pub(crate) fn outstanding_data(&self) -> usize {
         let fin = u64::from(self.has(Flag::FinSent));
         self.ledger.outstanding().saturating_sub(fin) as usize
+    }
+
+    /// The same where it may still be the SYN that is not acknowledged.
+    pub(crate) fn sent_data(&self) -> usize {
+        if matches!(self.state, State::SynSent | State::SynReceived) { 0 } else { self.outstanding_data() }
     }
 
     /// Whether something waits to be sent for the first time: data, or the FIN.
@@ -328,26 +372,30 @@ impl Conn {
         self.arm(Timer::Retransmit, now.plus_nanos(self.rtt.rto_nanos()));
     }
 
-    /// Tells the engine when to call. Every call into the connection ends with it.
+    /// TS.Recent becomes `value` (RFC 7323 4.3).
     #[inline]
-    pub(crate) fn set_deadline(&self, cx: &mut Context<'_, Tcp>) {
-        cx.set_deadline(self.timer_at.min(self.delayed_ack_at));
+    pub(crate) fn take_timestamp(&mut self, now: Instant, value: u32) {
+        self.ts_recent = value;
+        self.ts_taken = ts_epoch(now);
+    }
+
+    /// Whether TS.Recent is so old that the peer's clock may have come half around since (RFC 7323 5.5).
+    pub(crate) fn is_timestamp_stale(&self, now: Instant) -> bool {
+        ts_epoch(now).wrapping_sub(self.ts_taken) >= TS_STALE_EPOCHS
     }
 }
 
-/// Our clock for timestamps: ticks of 2^20 ns, about a millisecond (RFC 7323 5.4: 1 ms to 1 s). One offset for the host
-/// hides its uptime, and keeps timestamps of successive connections in order (RFC 6191).
+/// A clock that ages TS.Recent, in ticks of 2^46 ns, about 20 hours. It wraps in 208 days: who is silent for that long, and
+/// then speaks with a clock half around, is not heard in one case of ten.
 #[inline]
-pub(crate) fn timestamp(now: Instant, offset: u32) -> u32 {
-    ((now.as_nanos() >> TIMESTAMP_SHIFT) as u32).wrapping_add(offset)
+fn ts_epoch(now: Instant) -> u8 {
+    (now.as_nanos() >> TS_EPOCH_SHIFT) as u8
 }
 
-/// A distance on the timestamp clock as a time.
-pub(crate) fn ticks(count: u32) -> Duration {
-    Duration::from_nanos(u64::from(count) << TIMESTAMP_SHIFT)
-}
+const TS_EPOCH_SHIFT: u32 = 46;
+/// RFC 7323 5.5: 24 days, less at most half a day.
+const TS_STALE_EPOCHS: u8 = 30;
 
-const TIMESTAMP_SHIFT: u32 = 20;
 /// Where in `flags` they are.
 const PEER_ACE_SHIFT: u32 = 26;
 const ACE_SHIFT: u32 = 29;

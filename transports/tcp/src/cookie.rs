@@ -235,6 +235,7 @@ mod tests {
             window: 500,
             control: Control::None,
             push: false,
+            urgent: 0,
             marks: crate::ecn::Marks::default(),
         }
     }

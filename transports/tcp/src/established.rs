@@ -9,11 +9,11 @@ use burstlane::time::Duration;
 use burstlane::toolkit::{Acked, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
-use crate::Tcp;
-use crate::conn::{Conn, Flag, Timer};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::options::Options;
 use crate::state::State;
 use crate::wire::{Control, Header};
+use crate::{Tcp, tuning};
 
 /// What the segments of one run brought, together.
 #[derive(Debug, Default)]
@@ -74,15 +74,21 @@ impl Tcp {
             }
         }
         if totals.heard {
+            if conn.wishes(Wish::KeepAlive) {
+                self.note_heard(cx.now, conn);
+            }
             self.after_acks(cx, conn, io, &mut totals);
         }
         if totals.received_bytes > 0 {
+            if tuning::is_due(conn.rcv_nxt, totals.received_bytes) {
+                self.tune_receive(cx, conn, io);
+            }
             if !planted!(self.config, ForgetsToWakeReaders) {
                 cx.emit(Ready::READABLE);
             }
             self.schedule_ack(cx, conn);
         }
-        conn.set_deadline(cx);
+        self.set_deadline(cx, conn);
     }
 
     /// An in-order segment: `is_predicted` holds.
@@ -99,7 +105,7 @@ impl Tcp {
         if let Some(timestamps) = header.timestamps
             && header.seq.at_or_before(conn.last_ack_sent)
         {
-            conn.ts_recent = timestamps.value;
+            conn.take_timestamp(cx.now, timestamps.value);
         }
         if let Some(ack) = header.ack {
             let upto = ack.near(conn.snd_una());
@@ -196,6 +202,9 @@ impl Tcp {
                 self.judge_trial(cx.now, conn, totals);
             }
             self.control_congestion(cx, conn, totals);
+            if conn.cwnd > io.tx_max / 2 && io.tx_max < self.config.send_buffer_max {
+                self.tune_send(cx, conn, io);
+            }
             self.rearm(cx, conn, totals);
         }
         if totals.window_grew && conn.timer == Timer::Persist && !conn.ledger.is_empty() {
@@ -220,8 +229,11 @@ impl Tcp {
         if conn.ledger.is_empty() {
             conn.unset(Flag::SmallSent);
         }
+        if conn.wishes(Wish::Chosen) {
+            self.limit_unsent(cx, conn, io);
+        }
         let half = io.tx_max as usize / 2;
-        let has_room = after == 0 || before > half && after <= half;
+        let has_room = after == 0 || before > half && after <= half && io.tx_room() > 0;
         if has_room && !planted!(self.config, ForgetsToWakeWriters) {
             cx.emit(Ready::WRITABLE);
         }
@@ -253,6 +265,9 @@ impl Tcp {
             return;
         }
         if conn.unacknowledged() >= 2 * u32::from(conn.rcv_mss) || self.config.delayed_ack_timeout == Duration::ZERO {
+            conn.ack_now(cx);
+        } else if conn.wishes(Wish::QuickAck) {
+            self.count_quick_ack(conn);
             conn.ack_now(cx);
         } else {
             conn.set(Flag::AckLater);

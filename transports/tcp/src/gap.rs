@@ -24,13 +24,15 @@ impl Tcp {
         range: Range<u64>,
         frame: Frame,
     ) {
+        let room_max = self.receive_buffer_bytes(conn);
         let limits = ReassemblyLimits {
-            cost_bytes_max: (2 * self.config.receive_buffer_bytes as usize).max(COST_BYTES_MIN),
-            pieces_max: (self.config.receive_buffer_bytes / PIECE_BYTES).max(PIECES_MIN) as usize,
+            cost_bytes_max: (2 * room_max as usize).max(COST_BYTES_MIN),
+            pieces_max: (room_max / PIECE_BYTES).max(PIECES_MIN) as usize,
         };
         let start = range.start + u64::from(planted!(self.config, MisplacesWhatIsBehindGap));
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
         let outcome = cold.reassembly.insert(cx.mem, start, frame, &limits);
+        cold.out_of_order += 1;
         if !cold.reassembly.is_empty() {
             conn.set(Flag::Gap);
         }

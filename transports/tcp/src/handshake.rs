@@ -12,8 +12,9 @@ use burstlane::transport::{
 use crate::answer::{AnswerKind, mss_offer, syn_window};
 use crate::cold::{Cold, Offers};
 use crate::config::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, MSS_MIN};
-use crate::conn::{Conn, Flag, NewConn, ticks, timestamp};
+use crate::conn::{Conn, Flag, NewConn, Wish};
 use crate::options::{Options, SynOptions, TIMESTAMPS_BYTES, Timestamps};
+use crate::personality::Personality;
 use crate::remnant::{HalfOpen, InTimeWait, Remnant, TimeWait};
 use crate::state::State;
 use crate::wire::{self, Control, Header};
@@ -47,7 +48,12 @@ impl Tcp {
         let cold = Cold::new(now, iss.first_offset(), peer_mss, offers);
         let cold = self.cold.insert(cold).ok()?.index;
         let rcv_scale = self.config.window_scale();
-        Some(Conn::new(NewConn { state, iss, rtt: self.rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold }))
+        let mut conn = Conn::new(NewConn { state, iss, rtt: self.rtt, smss: peer_mss, cwnd: 0, rcv_scale, cold });
+        self.start_settings(&mut conn);
+        if self.config.personality == Personality::Linux {
+            self.start_as_linux(&mut conn);
+        }
+        Some(conn)
     }
 
     /// A segment for CLOSED or LISTEN (RFC 9293 3.10.7.1 and 3.10.7.2).
@@ -88,7 +94,8 @@ impl Tcp {
             retries: 0,
             ecn: self.config.ecn.agree(header.marks),
         };
-        if check_room(listener).is_err() || !cx.has_remnant_room() {
+        // In the place of a TIME-WAIT there is room.
+        if reopened_iss.is_none() && (check_room(listener).is_err() || !cx.has_remnant_room()) {
             return self.answer_by_cookie(cx, key, half);
         }
         let until = half.until;
@@ -178,7 +185,7 @@ impl Tcp {
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
             if half.ecn.on_syn_again(header.marks).is_err() {
-                self.answers.push(cx.now, key, AnswerKind::Reset { seq: half.iss + 1, ack: None });
+                self.answers.push(cx.now, key, AnswerKind::Reset { seq: half.iss + 1, ack: None, ts_recent: None });
                 cx.want_lane_tx();
                 return Verdict::Gone;
             }
@@ -215,7 +222,7 @@ impl Tcp {
             }
             // Fourth step: a SYN in the window returns a passive open to LISTEN.
             Control::Syn => return Verdict::Gone,
-            Control::None | Control::Fin => {}
+            Control::None | Control::Urgent | Control::Fin => {}
         }
         match header.ack {
             None => keep,
@@ -224,13 +231,13 @@ impl Tcp {
                 // The peer thinks that it is connected; it sends again what we do not acknowledge.
                 Some(_) => keep,
                 None => {
-                    self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None });
+                    self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None, ts_recent: None });
                     cx.want_lane_tx();
                     Verdict::Gone
                 }
             },
             Some(ack) => {
-                self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None });
+                self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None, ts_recent: None });
                 cx.want_lane_tx();
                 keep
             }
@@ -256,7 +263,7 @@ impl Tcp {
         let mut conn = self.new_conn(cx.now, State::SynReceived, half.iss, peer_mss)?;
         conn.ledger.clear((half.iss + 1).near(half.iss.first_offset()));
         let offers = SynOptions { mss: Some(peer_mss), ..half.offers };
-        self.take_offers(&mut conn, &offers, half.ts_recent, half.irs, half.window);
+        self.take_offers(cx.now, &mut conn, &offers, half.ts_recent, half.irs, half.window);
         self.start_ecn(&mut conn, half.ecn, half.retries);
         self.start_congestion(&mut conn, half.retries > 0);
         // What the SYN-ACK advertised.
@@ -267,7 +274,15 @@ impl Tcp {
     }
 
     /// Sets what the peer's SYN decides. `offers` has nothing that we do not offer.
-    fn take_offers(&mut self, conn: &mut Conn, offers: &SynOptions, ts_recent: Option<u32>, irs: SeqNum, window: u16) {
+    fn take_offers(
+        &mut self,
+        now: Instant,
+        conn: &mut Conn,
+        offers: &SynOptions,
+        ts_recent: Option<u32>,
+        irs: SeqNum,
+        window: u16,
+    ) {
         conn.rcv_nxt = irs.first_offset() + 1;
         conn.last_ack_sent = irs + 1;
         conn.snd_wl1 = irs;
@@ -281,11 +296,12 @@ impl Tcp {
         conn.smss = conn.smss.min(peer_mss);
         if let Some(value) = ts_recent {
             conn.set(Flag::Timestamps);
-            conn.ts_recent = value;
+            conn.take_timestamp(now, value);
             conn.smss = conn.smss.saturating_sub(TIMESTAMPS_BYTES as u16);
         }
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.irs = irs.first_offset();
+            cold.offers.window_scaling = offers.window_scale.is_some();
             cold.peer_mss = peer_mss;
         }
     }
@@ -306,7 +322,7 @@ impl Tcp {
             if !is_ours && !planted!(self.config, SynSentTakesAnyAck) {
                 if header.control != Control::Rst {
                     let key = cx.key();
-                    self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None });
+                    self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None, ts_recent: None });
                     cx.want_lane_tx();
                 }
                 return;
@@ -316,7 +332,7 @@ impl Tcp {
         match header.control {
             // Second: a reset counts only with an acceptable ACK.
             Control::Rst if acknowledged => return self.end(cx, conn, Close::Error(FlowError::Refused)),
-            Control::Rst | Control::None | Control::Fin => return,
+            Control::Rst | Control::None | Control::Urgent | Control::Fin => return,
             // Fourth.
             Control::Syn => {}
         }
@@ -324,7 +340,7 @@ impl Tcp {
         let offers = self.common_offers(header, is_v4);
         let ts_recent = header.timestamps.filter(|_| self.config.timestamps).map(|timestamps| timestamps.value);
         let again = self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts > 0);
-        self.take_offers(conn, &offers, ts_recent, header.seq, header.window);
+        self.take_offers(cx.now, conn, &offers, ts_recent, header.seq, header.window);
         self.start_congestion(conn, again);
         if again {
             conn.rtt.set_initial_rto(RTO_AFTER_LOST_SYN);
@@ -365,6 +381,12 @@ impl Tcp {
         }
         conn.unset(Flag::TimedOut);
         io.open = true;
+        if self.config.keep_alive.is_some() && !conn.wishes(Wish::KeepAlive) {
+            self.start_keep_alive(cx.now, conn);
+        }
+        if conn.wishes(Wish::Chosen) {
+            self.limit_unsent(cx, conn, io);
+        }
         cx.emit(Ready::OPEN | Ready::WRITABLE);
         if conn.has(Flag::FinQueued) {
             conn.transition(cx, State::FinWait1);
@@ -377,9 +399,9 @@ impl Tcp {
     /// The round trip that a timestamp's echo tells of (RFC 7323 4.1); coarse.
     pub(crate) fn echoed_rtt(&self, now: Instant, timestamps: Option<Timestamps>) -> Option<Duration> {
         let echo = timestamps.map(|timestamps| timestamps.echo).filter(|echo| *echo != 0)?;
-        let passed = timestamp(now, self.shared.ts_offset).wrapping_sub(echo);
+        let passed = self.shared.timestamps.at(now).wrapping_sub(echo);
         // Anything else was no timestamp of ours.
-        (passed < ECHO_TICKS_MAX).then(|| ticks(passed))
+        (passed < ECHO_TICKS_MAX).then(|| self.shared.timestamps.time(passed))
     }
 
     /// After a timeout only what was sent since is measured: an older echo may be that of an ACK that was lost, and tell
@@ -398,11 +420,11 @@ impl Tcp {
         listener: Option<&Listener>,
     ) -> Verdict<Self> {
         let keep = |wait: &TimeWait| Verdict::Keep { until: wait.until };
-        let meaning = match (wait.on_segment(header), listener.map(check_room)) {
+        let meaning = match (wait.on_segment(header), listener) {
             // Where nobody takes the new connection, a SYN must not end what protects the old one (RFC 1337).
             (InTimeWait::Reopen, None) => InTimeWait::Acknowledge,
-            (InTimeWait::Reopen, Some(Err(reason))) => {
-                cx.count(reason);
+            (InTimeWait::Reopen, Some(listener)) if !listener.has_room() => {
+                cx.count(BACKLOG_FULL);
                 InTimeWait::Ignore
             }
             (meaning, _) => meaning,

@@ -4,6 +4,7 @@
 use burstlane::frame::Frame;
 use burstlane::net::DropReason;
 use burstlane::socket::{Ready, StreamIo};
+use burstlane::time::Instant;
 use burstlane::toolkit::SeqNum;
 use burstlane::transport::{Context, FlowError};
 
@@ -49,7 +50,7 @@ impl Tcp {
         match header.control {
             Control::Rst => return self.check_reset(cx, conn, io, seq),
             Control::Syn => return self.challenge(cx, conn, SYN_IN_WINDOW),
-            Control::None | Control::Fin => {}
+            Control::None | Control::Urgent | Control::Fin => {}
         }
         if header.marks.ace() != 0 || header.marks.codepoint() != 0 {
             self.note_marks(cx, conn, header, frame.meta.packets());
@@ -58,8 +59,12 @@ impl Tcp {
         if !self.check_ack(cx, conn, io, header, seq, totals) {
             return;
         }
-        self.note_timestamp(conn, header, seq);
-        // Sixth, URG: RFC 6093 leaves nothing to do; urgent data is data. Seventh, the text.
+        self.note_timestamp(cx.now, conn, header, seq);
+        // Sixth, URG.
+        if header.urgent > 0 {
+            self.take_urgent(cx, conn, io, header, seq);
+        }
+        // Seventh, the text.
         self.take_text(cx, conn, io, header, seq, frame, totals);
         if cx.is_ended() {
             return;
@@ -81,7 +86,9 @@ impl Tcp {
     fn check_sequence(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, header: &Header, seq: u64) -> bool {
         if conn.has(Flag::Timestamps) && header.control != Control::Rst {
             match header.timestamps {
-                Some(timestamps) if SeqNum(timestamps.value).before(SeqNum(conn.ts_recent)) => {
+                Some(timestamps)
+                    if SeqNum(timestamps.value).before(SeqNum(conn.ts_recent)) && !conn.is_timestamp_stale(cx.now) =>
+                {
                     self.answer_unacceptable(cx, conn, header, seq, OLD_TIMESTAMP);
                     return false;
                 }
@@ -196,7 +203,7 @@ impl Tcp {
             let iss = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss);
             if upto <= iss || upto > nxt {
                 let key = cx.key();
-                self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None });
+                self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None, ts_recent: None });
                 cx.want_lane_tx();
                 return false;
             }
@@ -240,7 +247,7 @@ impl Tcp {
         // RFC 5681 2: a duplicate acknowledgement.
         let is_duplicate = upto == una
             && header.payload_bytes == 0
-            && header.control == Control::None
+            && matches!(header.control, Control::None | Control::Urgent)
             && conn.snd_wnd == window_before
             && seq == conn.rcv_nxt;
         // But what answers a probe of a shut window tells of the window, not of a loss.
@@ -288,13 +295,13 @@ impl Tcp {
     }
 
     /// RFC 7323 4.3 (2): TS.Recent is that of the segment at the left edge of what the last ACK left open.
-    fn note_timestamp(&self, conn: &mut Conn, header: &Header, seq: u64) {
+    fn note_timestamp(&self, now: Instant, conn: &mut Conn, header: &Header, seq: u64) {
         if let Some(timestamps) = header.timestamps
             && conn.has(Flag::Timestamps)
-            && SeqNum(timestamps.value).at_or_after(SeqNum(conn.ts_recent))
+            && (SeqNum(timestamps.value).at_or_after(SeqNum(conn.ts_recent)) || conn.is_timestamp_stale(now))
             && SeqNum::of_offset(seq).at_or_before(conn.last_ack_sent)
         {
-            conn.ts_recent = timestamps.value;
+            conn.take_timestamp(now, timestamps.value);
         }
     }
 

@@ -8,6 +8,7 @@
 //!  wire, options ─► established (predicted) ─┬─► recovery, congestion ─► timers
 //!                └► input (3.10.7.4) ────────┘
 //!  handshake: LISTEN, half-open, SYN-SENT; cookie: LISTEN under a flood       close: FIN, reset, TIME-WAIT       output, window: all that leaves
+//!  socket, op, settings: what an application chooses for one connection      slow_timers, urgent, orphans: what few connections have
 //! ```
 #![forbid(unsafe_code)]
 
@@ -27,15 +28,24 @@ mod gap;
 mod handshake;
 mod info;
 mod input;
+mod op;
 pub mod options;
+mod orphans;
 mod output;
+mod pacing;
 mod path;
+mod personality;
 mod probe;
 mod recovery;
 mod remnant;
+mod settings;
+mod slow_timers;
+mod socket;
 mod spurious;
 mod state;
 mod timers;
+mod tuning;
+mod urgent;
 mod window;
 pub mod wire;
 
@@ -60,23 +70,33 @@ pub use config::Config;
 pub use conn::Conn;
 pub use ecn::{Ecn, Feedback, Marks};
 pub use info::TcpInfo;
+pub use op::Op;
+pub use personality::{Personality, QUICK_ACKS};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use remnant::{HalfOpen, Remnant, TimeWait};
+pub use settings::KeepAlive;
+pub use socket::{TcpSettings, TcpSocket, UnknownController};
 pub use state::State;
 
 use answer::Answers;
 use close::Close;
 use cold::Cold;
 use cookie::Cookies;
+use orphans::Orphans;
+use personality::TimestampClock;
+use settings::Settings;
 use wire::Header;
 
 /// TCP on one lane.
 pub struct Tcp {
     config: Config,
+    /// What `config` says where an application chooses nothing.
+    usual: Settings,
     shared: Arc<Shared>,
     cold: Slab<Cold>,
     answers: Answers,
+    orphans: Orphans,
     /// What the controllers want to hear.
     interests: Interests,
     /// What each connection's estimator is at first.
@@ -91,7 +111,7 @@ pub struct Shared {
     initial_sequence: InitialSequence,
     /// Instead of it, in tests.
     fixed_isn: Option<SeqNum>,
-    ts_offset: u32,
+    timestamps: TimestampClock,
     cookies: Cookies,
 }
 
@@ -113,7 +133,7 @@ impl Transport for Tcp {
     type Conn = Conn;
     type Io = StreamIo;
     type Remnant = Remnant;
-    type Op = Infallible;
+    type Op = Box<Op>;
     type Notice = Infallible;
 
     const NAME: &'static str = "tcp";
@@ -125,11 +145,11 @@ impl Transport for Tcp {
     fn shared(config: &Config, secret: &[u8; 32]) -> Shared {
         let word = |at: usize| u64::from_le_bytes(secret.as_chunks().0.get(at).copied().unwrap_or_default());
         let key = (word(0), word(1));
-        let ts_offset = (word(2) ^ word(3)) as u32;
+        let timestamps = TimestampClock::new(config.personality, (word(2) ^ word(3)) as u32);
         let fixed_isn = config.fixed_isn.map(SeqNum);
         // One key for both: what they hash is of different lengths.
         let (initial_sequence, cookies) = (InitialSequence::new(key), Cookies::new(key, config.ecn));
-        Shared { initial_sequence, fixed_isn, ts_offset, cookies }
+        Shared { initial_sequence, fixed_isn, timestamps, cookies }
     }
 
     fn new(config: Config, shared: Arc<Shared>, _lane: LaneInfo) -> Self {
@@ -137,10 +157,12 @@ impl Transport for Tcp {
         let interests = config.congestion.wants();
         let rtt = RttEstimator::new(&config.rto);
         Self {
+            usual: Settings::of(&config),
             config,
             shared,
             cold: Slab::with_limit(u32::MAX),
             answers: Answers::default(),
+            orphans: Orphans::default(),
             interests,
             rtt,
             reopened_iss: None,
@@ -202,7 +224,7 @@ impl Transport for Tcp {
     }
 
     #[inline]
-    fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, op: AppOp<Infallible>) {
+    fn on_app(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo, op: AppOp<Box<Op>>) {
         self.app(cx, conn, io, op);
     }
 
@@ -235,13 +257,14 @@ impl Transport for Tcp {
     }
 
     fn poll_lane_tx(&mut self, cx: &mut LaneCx<'_, Self>, out: &mut TxBatch<'_>) -> TxStatus {
-        self.answers.transmit(&self.config, self.shared.ts_offset, cx.now, out)
+        self.answers.transmit(&self.config, self.shared.timestamps, cx.now, out)
     }
 
     fn release(&mut self, mem: &mut Mem, conn: &mut Conn) {
         if !planted!(self.config, LeaksWhatIsBehindGap) {
             self.clear_reassembly(mem, conn);
         }
+        self.bury(conn);
         self.cold.remove_at(conn.cold);
     }
 }

@@ -14,6 +14,14 @@ pub struct Timestamps {
     pub echo: u32,
 }
 
+impl Timestamps {
+    /// The option alone.
+    fn to_bytes(self) -> [u8; 10] {
+        let ([v0, v1, v2, v3], [e0, e1, e2, e3]) = (self.value.to_be_bytes(), self.echo.to_be_bytes());
+        [KIND_TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3]
+    }
+}
+
 /// What a segment carries beside timestamps: a SYN one thing, all others another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Options {
@@ -48,6 +56,37 @@ pub struct SynOptions {
 }
 
 impl SynOptions {
+    /// Behind timestamps in their usual place, aligned to four bytes.
+    pub(crate) fn to_bytes_after(self, timestamps: Option<Timestamps>) -> ArrayVec<u8, 24> {
+        let mut bytes = ArrayVec::new();
+        if let Some(timestamps) = timestamps {
+            bytes.extend([KIND_NOP, KIND_NOP]);
+            bytes.extend(timestamps.to_bytes());
+        }
+        bytes.extend(self.to_bytes());
+        bytes
+    }
+
+    /// In the order of Linux, which fills the two bytes that timestamps and SACK lack with the other, aligned to four bytes.
+    pub(crate) fn to_bytes_of_linux(self, timestamps: Option<Timestamps>) -> ArrayVec<u8, 24> {
+        let mut bytes = ArrayVec::new();
+        if let Some([high, low]) = self.mss.map(u16::to_be_bytes) {
+            bytes.extend([KIND_MSS, 4, high, low]);
+        }
+        let sack = if self.sack_permitted { [KIND_SACK_PERMITTED, 2] } else { [KIND_NOP, KIND_NOP] };
+        if let Some(timestamps) = timestamps {
+            bytes.extend(sack);
+            bytes.extend(timestamps.to_bytes());
+        } else if self.sack_permitted {
+            bytes.extend([KIND_NOP, KIND_NOP]);
+            bytes.extend(sack);
+        }
+        if let Some(shift) = self.window_scale {
+            bytes.extend([KIND_NOP, KIND_WINDOW_SCALE, 3, shift]);
+        }
+        bytes
+    }
+
     /// Aligned to four bytes.
     #[must_use]
     pub fn to_bytes(self) -> ArrayVec<u8, 12> {

@@ -9,16 +9,16 @@ use burstlane::observe::Event;
 use burstlane::socket::StreamIo;
 use burstlane::time::Instant;
 use burstlane::toolkit::{FourTuple, SeqNum};
-use burstlane::transport::{Class, Context, TxStatus};
+use burstlane::transport::{Class, Context, FlowError, TxStatus};
 
-use crate::Tcp;
 use crate::answer::{TX_INFO, TX_INFO_ECT, mss_offer, syn_window};
-use crate::conn::{Conn, Flag, Timer, timestamp};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::ecn::CWR;
 use crate::options::{SynOptions, Timestamps};
 use crate::state::State;
-use crate::window::{BURST_BYTES_MAX, Plan};
+use crate::window::Plan;
 use crate::wire::{self, HeaderBytes};
+use crate::{Close, Tcp};
 
 impl Tcp {
     /// Builds what the connection owes in `class`.
@@ -41,6 +41,7 @@ impl Tcp {
             return TxStatus::Idle;
         }
         let status = match sent {
+            Ok(()) if class == Class::Data && conn.wishes(Wish::Paced) => self.paced_status(cx.now, conn, io),
             Ok(()) => TxStatus::Idle,
             Err(TxStop::Full | TxStop::NoMemory) => TxStatus::More,
             Err(TxStop::Unresolved) => {
@@ -58,7 +59,7 @@ impl Tcp {
         if class != Class::Ack {
             self.settle_ack(cx, conn);
         }
-        conn.set_deadline(cx);
+        self.set_deadline(cx, conn);
         self.tell_credit(cx, conn);
         status
     }
@@ -71,15 +72,22 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        if self.is_condemned(conn) {
+            self.end(cx, conn, Close::Reset(FlowError::Aborted));
+            return Ok(());
+        }
         if !conn.has(Flag::ControlOwed) {
             return Ok(());
         }
         match conn.state() {
             State::SynSent | State::SynReceived => self.send_syn(cx, conn, path, out)?,
-            State::Established | State::FinWait1 | State::CloseWait | State::Closing | State::LastAck => {
-                self.send_probe(cx, conn, io, path, out)?;
-            }
-            State::FinWait2 | State::TimeWait | State::Closed => {}
+            State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => self.send_probe(cx, conn, io, path, out)?,
+            State::TimeWait | State::Closed => {}
         }
         conn.unset(Flag::ControlOwed);
         Ok(())
@@ -93,16 +101,17 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        self.doubt_path(conn, path, out);
         let Some(cold) = self.cold.get_at(conn.cold) else { return Ok(()) };
         let key = cx.key();
         let answers = conn.state() == State::SynReceived;
         let mss = mss_offer(&self.config, out.mtu(path).unwrap_or(0), key.local().ip.is_v4());
+        let mss = mss.min(self.settings(conn).mss_max);
         // A SYN-ACK answers only what the peer's SYN offered.
         let may = |ours: bool, agreed: bool| ours && (!answers || agreed);
-        let scaling = conn.rcv_scale() > 0 || conn.snd_scale() > 0 || !answers;
         let options = SynOptions {
             mss: Some(mss),
-            window_scale: may(cold.offers.window_scaling, scaling).then(|| self.config.window_scale()),
+            window_scale: cold.offers.window_scaling.then(|| self.config.window_scale()),
             sack_permitted: may(cold.offers.sack, conn.has(Flag::Sack)),
         };
         let timestamps = may(cold.offers.timestamps, conn.has(Flag::Timestamps));
@@ -113,13 +122,11 @@ impl Tcp {
             wire::SYN | wire::ace(self.config.ecn.syn_ace(retries))
         };
         let rcv_nxt = SeqNum::of_offset(conn.rcv_nxt);
-        let mut header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
-        if timestamps {
-            let value = timestamp(cx.now, self.shared.ts_offset);
-            header = header.with_timestamps(Timestamps { value, echo: conn.ts_recent });
-        }
-        let header = header.with_options(&options.to_bytes());
-        out.segment(path, &TX_INFO, header.as_slice(), &[])?;
+        let header = HeaderBytes::new(&key, SeqNum::of_offset(iss), rcv_nxt, flags, syn_window(&self.config));
+        let clock = self.shared.timestamps;
+        let timestamps = timestamps.then(|| Timestamps { value: clock.at(cx.now), echo: conn.ts_recent });
+        let header = header.with_options(&self.config.personality.syn_options(options, timestamps));
+        out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
         if conn.snd_nxt() == iss {
             conn.ledger.on_sent(iss + 1, cx.now);
         } else {
@@ -145,6 +152,9 @@ impl Tcp {
         path: PathId,
         out: &mut TxBatch<'_>,
     ) -> Result<(), TxStop> {
+        if conn.ledger.is_empty() && !conn.has_unsent(io) {
+            return self.send_keep_alive(cx, conn, io, path, out);
+        }
         let offset = if conn.ledger.is_empty() { conn.outstanding_data() } else { 0 };
         let left = io.tx.len().saturating_sub(offset);
         let bytes = left.min(conn.snd_wnd.clamp(1, conn.segment_bytes()) as usize);
@@ -163,6 +173,24 @@ impl Tcp {
         } else {
             conn.ledger.on_retransmitted(start..end, cx.now);
         }
+        Ok(())
+    }
+
+    /// Asks whether the peer is there: an old number, so that it answers, and no text (RFC 9293 3.8.4, SHLD-12).
+    #[cold]
+    #[inline(never)]
+    fn send_keep_alive(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        path: PathId,
+        out: &mut TxBatch<'_>,
+    ) -> Result<(), TxStop> {
+        let seq = SeqNum::of_offset(conn.snd_nxt() - 1);
+        let header = self.header(cx.now, &cx.key(), conn, io, seq, 0);
+        out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
+        self.acknowledged_all(conn);
         Ok(())
     }
 
@@ -197,7 +225,7 @@ impl Tcp {
             header = self.tell_marks(conn, header);
         }
         loop {
-            out.segment(path, &TX_INFO, header.as_slice(), &[])?;
+            out.segment(path, self.tx_info(conn, &TX_INFO, &mut None), header.as_slice(), &[])?;
             if !self.owes_another_duplicate(conn) {
                 break;
             }
@@ -230,6 +258,9 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         if conn.state().can_send() {
             self.fit_to_path(cx, conn, path, out);
+            if conn.has(Flag::TimedOut) {
+                self.doubt_path(conn, path, out);
+            }
             let new_first = conn.has(Flag::Repairing) && self.is_new_first(conn);
             if conn.ledger.lost_bytes() > 0 && !new_first {
                 self.send_lost(cx, conn, io, path, out)?;
@@ -238,12 +269,15 @@ impl Tcp {
                 self.send_trial(cx, conn, io, path, out)?;
             }
             let before = conn.snd_nxt();
-            while conn.has_unsent(io) {
+            while conn.has_unsent(io) && !self.is_paced(cx.now, conn) {
                 let Some(plan) = self.plan(conn, io) else {
-                    self.consider_persist(cx, conn);
+                    self.consider_persist(cx, conn, io);
                     break;
                 };
                 self.send_new(cx, conn, io, path, out, plan)?;
+            }
+            if conn.snd_nxt() != before {
+                self.after_new_data(cx, conn, io);
             }
             if new_first {
                 self.end_new_first(conn, before);
@@ -261,6 +295,17 @@ impl Tcp {
         Ok(())
     }
 
+    /// New data left: what the application chose may say more.
+    #[inline]
+    fn after_new_data(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
+        if conn.wishes(Wish::Cork) {
+            self.close_cork(conn);
+        }
+        if conn.wishes(Wish::Chosen) {
+            self.limit_unsent(cx, conn, io);
+        }
+    }
+
     /// What is held for lost goes again, as the congestion window allows; the first of a recovery in any case.
     fn send_lost(
         &mut self,
@@ -272,12 +317,15 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         let segment = u64::from(conn.segment_bytes());
         loop {
+            if self.is_paced(cx.now, conn) {
+                return Ok(());
+            }
             let room = u64::from(conn.cwnd).saturating_sub(conn.ledger.in_flight_bytes());
             let forced = conn.has(Flag::RetransmitNow) || conn.ledger.in_flight_bytes() == 0;
             if room < segment && !forced {
                 return Ok(());
             }
-            let most = (room / segment).clamp(1, BURST_BYTES_MAX as u64 / segment) * segment;
+            let most = (room / segment).clamp(1, (self.burst_bytes(conn) as u64 / segment).max(1)) * segment;
             let Some(range) = conn.ledger.next_lost(most) else { return Ok(()) };
             self.send_again(cx, conn, io, path, out, range)?;
             conn.unset(Flag::RetransmitNow);
@@ -306,6 +354,7 @@ impl Tcp {
         let offset = if planted!(self.config, RetransmitsFromTheHead) { 0 } else { (range.start - una) as usize };
         let bytes = range.end.min(data_end).saturating_sub(range.start) as usize;
         let plan = Plan { offset, bytes, fin: range.end > data_end };
+        let plan = if conn.wishes(Wish::Urgent) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
         conn.ledger.on_retransmitted(range.start..end, cx.now);
         self.count_retransmission(conn, end - range.start);
@@ -327,7 +376,7 @@ impl Tcp {
     ) -> Result<(), TxStop> {
         self.control_restart(cx.now, conn);
         let start = conn.snd_nxt();
-        let plan = if conn.has(Flag::CwrOwed) { plan.first_segment(conn) } else { plan };
+        let plan = if conn.wishes(Wish::Urgent) || conn.has(Flag::CwrOwed) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, start, plan)?;
         conn.ledger.on_sent(end, cx.now);
         conn.unset(Flag::CwrOwed);
@@ -390,11 +439,13 @@ impl Tcp {
             return Err(TxStop::NoPath);
         }
         let fin = plan.fin && offered == plan.bytes;
-        let last_flags = wire::PSH | if fin { wire::FIN } else { 0 };
+        let pushes = self.pushes(conn, io, start, offered);
+        let last_flags = if pushes { wire::PSH } else { 0 } | if fin { wire::FIN } else { 0 };
         // What is sent for the first time may be marked; what is sent again, and what asks after a window, may not (RFC 3168 6.1.5,
         // 6.1.6).
         let is_new = start >= conn.snd_nxt() && !conn.has(Flag::ControlOwed);
-        let info = if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO };
+        let mut own = None;
+        let info = self.tx_info(conn, if is_new && conn.has(Flag::Ect) { &TX_INFO_ECT } else { &TX_INFO }, &mut own);
         let last_flags = last_flags | if is_new && conn.has(Flag::CwrOwed) { wire::ace(CWR) } else { 0 };
         let segment = conn.segment_bytes() as usize;
         let is_single = offered <= segment;
@@ -415,12 +466,15 @@ impl Tcp {
         if tells {
             conn.set(Flag::AckNow);
         }
+        if conn.wishes(Wish::Paced) {
+            self.note_paced(cx.now, conn, taken);
+        }
         let fin_left = fin && taken == offered;
         Ok(start + taken as u64 + u64::from(fin_left))
     }
 
     /// The header of every segment once open; its window is what we advertise from now on.
-    #[inline]
+    #[inline(always)] // A header is large to hand over.
     fn header(
         &self,
         now: Instant,
@@ -436,8 +490,11 @@ impl Tcp {
         let flags = wire::ACK | wire::ace(conn.ace()) | flags;
         let mut header = HeaderBytes::new(key, seq, SeqNum::of_offset(ack), flags, window);
         if conn.has(Flag::Timestamps) {
-            let value = timestamp(now, self.shared.ts_offset);
+            let value = self.shared.timestamps.at(now);
             header.set_timestamps(Timestamps { value, echo: conn.ts_recent });
+        }
+        if conn.wishes(Wish::Urgent) {
+            self.mark_urgent(conn, &mut header, seq);
         }
         header
     }
@@ -467,8 +524,14 @@ impl Tcp {
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
-    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
+    fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
+        if conn.wishes(Wish::Cork) && self.is_held_by_cork(cx.now, conn, io) {
+            return;
+        }
         if conn.ledger.is_empty() && conn.timer != Timer::Persist && !planted!(self.config, NeverAsksAfterWindow) {
+            if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                cold.shut_since = cx.now;
+            }
             conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
         }
     }

@@ -13,6 +13,7 @@ use crate::answer::ip_header_bytes;
 use crate::conn::{Conn, Flag};
 use crate::established::Totals;
 use crate::options::TIMESTAMPS_BYTES;
+use crate::personality::Personality;
 use crate::window::{BURST_BYTES_MAX, Plan};
 use crate::wire::FIXED_BYTES;
 
@@ -32,7 +33,7 @@ impl Tcp {
         let Some(cold) = self.cold.get_at(conn.cold) else { return };
         let mtu = path_mtu.min(cold.mtu_search.limit());
         let options = if conn.has(Flag::Timestamps) { TIMESTAMPS_BYTES as u32 } else { 0 };
-        let most = u32::from(cold.peer_mss).saturating_sub(options).max(1);
+        let most = u32::from(cold.peer_mss.min(self.settings(conn).mss_max)).saturating_sub(options).max(1);
         let fits = payload_of(cx, conn, mtu).min(most) as u16;
         let most = payload_of(cx, conn, link_mtu).min(most);
         if fits < conn.smss {
@@ -54,7 +55,8 @@ impl Tcp {
     /// A retransmission timeout, the `count`th in a row: perhaps it is the size (RFC 4821 7.7).
     pub(crate) fn suspect_size(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, count: u8) {
         self.trial_lost(cx.now, conn);
-        if !count.is_multiple_of(SUSPICIOUS_TIMEOUTS) {
+        // Linux looks for no smaller size unless it is told to (tcp_mtu_probing).
+        if !count.is_multiple_of(SUSPICIOUS_TIMEOUTS) || self.config.personality == Personality::Linux {
             return;
         }
         let size = conn.outstanding_data().min(usize::from(conn.smss)) as u32 + header_bytes(cx, conn);

@@ -19,6 +19,9 @@ impl Tcp {
             let (left, right) = (left.near(una), right.near(una));
             if at == 0 && left < right && (right <= una || is_within_second(blocks)) {
                 // RFC 2883 4: the first block, below the ACK or within the second, tells of a duplicate.
+                if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+                    cold.duplicates_told = cold.duplicates_told.saturating_add(1);
+                }
                 self.take_duplicate_sack(conn, left, right, totals);
                 continue;
             }

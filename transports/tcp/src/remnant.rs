@@ -98,8 +98,10 @@ impl TimeWait {
             Control::Fin => InTimeWait::Acknowledge,
             // What could be answered by the same in turn is not answered: no dialogue of the deaf.
             // Only a keep-alive is; an ACK from elsewhere may be a half-open connection's challenge to our last one.
-            Control::None if header.payload_bytes == 0 && header.seq + 1 != self.rcv_nxt => InTimeWait::Ignore,
-            Control::None => InTimeWait::Acknowledge,
+            Control::None | Control::Urgent if header.payload_bytes == 0 && header.seq + 1 != self.rcv_nxt => {
+                InTimeWait::Ignore
+            }
+            Control::None | Control::Urgent => InTimeWait::Acknowledge,
         }
     }
 
@@ -128,6 +130,7 @@ mod tests {
             window: 100,
             control,
             push: false,
+            urgent: 0,
             marks: crate::ecn::Marks::default(),
         }
     }

@@ -2,16 +2,17 @@
 //! acknowledgements (3.8.6.3), FIN-WAIT-2 without an owner. One deadline for all of them; what fires records what is
 //! owed, `poll_tx` sends it.
 
+use burstlane::net::{PathId, TxBatch};
 use burstlane::observe::Event;
-use burstlane::socket::StreamIo;
+use burstlane::socket::{Ready, StreamIo};
 use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::Timeout;
 use burstlane::transport::{Class, Context, FlowError};
 
-use crate::conn::{Conn, Flag, Timer};
+use crate::conn::{Conn, Flag, Timer, Wish};
 use crate::established::Totals;
 use crate::state::State;
-use crate::{Close, Tcp};
+use crate::{Close, Tcp, tuning};
 
 impl Tcp {
     /// The connection's deadline came.
@@ -24,13 +25,19 @@ impl Tcp {
                 conn.ack_now(cx);
             }
         }
+        if conn.wishes(Wish::SlowTimer) {
+            self.slow_timers_fired(cx, conn, io);
+            if cx.is_ended() {
+                return;
+            }
+        }
         if conn.timer_at <= cx.now {
             let timer = conn.timer;
             conn.disarm();
             self.timer_fired(cx, conn, io, timer);
         }
         if !cx.is_ended() {
-            conn.set_deadline(cx);
+            self.set_deadline(cx, conn);
         }
     }
 
@@ -54,11 +61,14 @@ impl Tcp {
 
     fn syn_timeout_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "SYN");
-        if self.count_timeout(cx.now, conn) > self.config.syn_retries_max {
+        let count = self.count_timeout(cx.now, conn);
+        if count > self.config.syn_retries_max || self.is_silent_for_too_long(cx.now, conn) {
             return self.end(cx, conn, Close::Error(FlowError::TimedOut));
         }
+        self.note_no_progress(cx, conn, count);
         conn.rtt.back_off();
         conn.arm_retransmit(cx.now);
+        self.mind_user_timeout(conn);
         conn.set(Flag::ControlOwed);
         cx.want_tx(Class::Control);
     }
@@ -90,22 +100,29 @@ impl Tcp {
         let timeout = mark_lost(conn, cx.now);
         self.question_timeout(conn, was_in, timeout);
         self.control_timeout(cx, conn, timeout.first);
+        self.note_no_progress(cx, conn, count);
         conn.arm_retransmit(cx.now);
+        self.mind_user_timeout(conn);
         cx.want_tx(Class::Data);
     }
 
     /// The peer's window is shut, or too small to use: asks how it is now. For as long as it answers (MUST-37).
     fn probe_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "persist");
-        if self.count_timeout(cx.now, conn) > self.config.retries_max || self.is_silent_for_too_long(cx.now, conn) {
-            // An orphan's peer may have answered each of them (see `answered`), and should know.
+        let is_over = self.count_timeout(cx.now, conn) > self.config.retries_max;
+        // Memory that a peer holds by reading nothing is taken back when others need it (RFC 6429 4).
+        let is_in_the_way = tuning::is_short(cx.mem)
+            && self.cold.get_at(conn.cold).is_some_and(|cold| cx.now.since(cold.shut_since) > SHUT_MAX);
+        if is_over || is_in_the_way || self.is_silent_for_too_long(cx.now, conn) {
+            // The peer may have answered each of them (see `answered`), and should know.
             let error = FlowError::TimedOut;
-            let close = if conn.has(Flag::Orphan) { Close::Reset(error) } else { Close::Error(error) };
+            let close = if conn.has(Flag::Orphan) || is_in_the_way { Close::Reset(error) } else { Close::Error(error) };
             return self.end(cx, conn, close);
         }
         conn.set(Flag::TimedOut);
         conn.rtt.back_off();
         conn.arm(Timer::Persist, cx.now + conn.rtt.rto());
+        self.mind_user_timeout(conn);
         conn.set(Flag::ControlOwed);
         cx.want_tx(Class::Control);
     }
@@ -144,8 +161,40 @@ impl Tcp {
     }
 
     fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {
-        let Some(limit) = self.config.user_timeout else { return false };
-        self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) > limit)
+        let Some(limit) = self.settings(conn).user_timeout else { return false };
+        self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) >= limit)
+    }
+
+    /// The next timeout comes no later than the application's patience ends.
+    fn mind_user_timeout(&self, conn: &mut Conn) {
+        if let Some(limit) = self.settings(conn).user_timeout
+            && let Some(cold) = self.cold.get_at(conn.cold)
+        {
+            conn.timer_at = conn.timer_at.min(cold.silent_since + limit);
+        }
+    }
+
+    /// R1 of RFC 9293 3.8.3: the application learns that its data does not get through.
+    fn note_no_progress(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, timeouts: u8) {
+        if timeouts == R1_TIMEOUTS {
+            self.tell_soft_error(cx, conn, FlowError::TimedOut);
+        }
+    }
+
+    /// The other half of R1: the network layer is advised that its next hop may be gone.
+    #[cold]
+    pub(crate) fn doubt_path(&self, conn: &Conn, path: PathId, out: &mut TxBatch<'_>) {
+        if self.cold.get_at(conn.cold).is_some_and(|cold| cold.timeouts == R1_TIMEOUTS) {
+            out.doubt(path);
+        }
+    }
+
+    /// Trouble that does not end the connection (RFC 9293 3.9.1.8, MUST-47). The last is kept.
+    pub(crate) fn tell_soft_error(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, error: FlowError) {
+        if let Some(cold) = self.cold.get_at_mut(conn.cold) {
+            cold.soft_error = Some(error);
+            cx.emit(Ready::TROUBLE);
+        }
     }
 
     fn give_up(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
@@ -166,6 +215,7 @@ impl Tcp {
         let now = cx.now;
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.timeouts = 0;
+            cold.soft_error = None;
             cold.silent_since = now;
             // An answer within the old timeout says that the round trip did not grow: what Karn's back-off waits for a
             // new measurement to learn (RFC 6298 5.7). On a bad link that could take minutes.
@@ -191,10 +241,13 @@ impl Tcp {
         } else if conn.has(Flag::AckLater) && conn.delayed_ack_at == Instant::NEVER {
             let seconds = planted!(self.config, DelaysAcksForSeconds).then_some(Duration::from_secs(3));
             conn.delayed_ack_at = cx.now + seconds.unwrap_or(self.config.delayed_ack_timeout);
-            conn.set_deadline(cx);
+            self.set_deadline(cx, conn);
         }
     }
 }
+
+/// RFC 9293 3.8.3: at least 3 (SHLD-10).
+const R1_TIMEOUTS: u8 = 3;
 
 /// What a timeout means for what is outstanding. The head goes again whatever else is in flight (RFC 6298 5.4).
 fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
@@ -209,3 +262,6 @@ fn mark_lost(conn: &mut Conn, now: Instant) -> Timeout {
 fn tell(cx: &mut Context<'_, Tcp>, name: &'static str) {
     cx.observe_flow(|flow| Event::TimerFired { flow, name });
 }
+
+/// How long a window may stay shut, its peer answering, while memory is short.
+const SHUT_MAX: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@
 use burstlane::socket::StreamIo;
 
 use crate::Tcp;
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Flag, Wish};
 
 /// A piece of new data that may leave now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Of it what goes in the first segment: the one that says CWR (RFC 3168 6.1.2), so that no device copies it to others.
+    /// Of it what goes in the first segment: one that says CWR (RFC 3168 6.1.2), or points to the end of urgent data, so that no
+    /// device copies that to others.
     #[cold]
     pub(crate) fn first_segment(self, conn: &Conn) -> Self {
         let bytes = self.bytes.min(conn.segment_bytes() as usize);
@@ -49,7 +50,7 @@ impl Tcp {
         let window = if planted!(self.config, IgnoresPeerWindow) { usize::MAX } else { window };
         let room = room as usize;
         let room = if planted!(self.config, IgnoresCongestionWindow) { usize::MAX } else { room };
-        let bytes = unsent.min(window).min(room).min(BURST_BYTES_MAX);
+        let bytes = unsent.min(window).min(room).min(self.burst_bytes(conn));
         let segment = conn.segment_bytes() as usize;
         if bytes < unsent {
             let whole = bytes - bytes % segment;
@@ -63,21 +64,34 @@ impl Tcp {
             return Some(Plan { offset, bytes, fin: true });
         }
         // The last piece, if small, waits while another small one is unacknowledged.
-        let held = self.config.nagle && !fin && conn.has(Flag::SmallSent) && !conn.ledger.is_empty();
+        let held = !fin && self.holds_small(conn);
         let bytes = if held { bytes - bytes % segment } else { bytes };
         (bytes > 0).then_some(Plan { offset, bytes, fin: false })
+    }
+
+    /// Whether less than a segment waits, by Nagle's algorithm or the application's wish. What is urgent does not.
+    #[inline]
+    fn holds_small(&self, conn: &Conn) -> bool {
+        if conn.wishes(Wish::Urgent) {
+            return false;
+        }
+        if conn.wishes(Wish::Cork) {
+            return self.is_corked(conn);
+        }
+        !conn.wishes(Wish::NoDelay) && conn.has(Flag::SmallSent) && !conn.ledger.is_empty()
     }
 
     /// The window to advertise: what the buffer takes beyond RCV.NXT, in steps worth the peer's while (RFC 9293
     /// 3.8.6.2.2), its right edge never moving left.
     #[inline]
     pub(crate) fn advertise(&self, conn: &mut Conn, io: &StreamIo) -> u16 {
-        if planted!(self.config, WindowMovesLeft) && 2 * io.rx.len() > self.config.receive_buffer_bytes as usize {
+        let room_max = self.receive_buffer_bytes(conn);
+        if planted!(self.config, WindowMovesLeft) && 2 * io.rx.len() > room_max as usize {
             conn.rcv_adv = conn.rcv_nxt;
             return 0;
         }
         let edge = self.window_edge(conn, io);
-        let step = u64::from(conn.rcv_mss).min(u64::from(self.config.receive_buffer_bytes / 2));
+        let step = u64::from(conn.rcv_mss).min(u64::from(room_max / 2));
         let step = if planted!(self.config, AnnouncesEveryByte) { 1 } else { step };
         let edge = if edge >= conn.rcv_adv + step { edge } else { conn.rcv_adv };
         let window = edge.saturating_sub(conn.rcv_nxt);
@@ -93,7 +107,7 @@ impl Tcp {
     /// The right edge that the receive buffer has room for, as far as the header's field can say it.
     #[inline]
     pub(crate) fn window_edge(&self, conn: &Conn, io: &StreamIo) -> u64 {
-        let room = (self.config.receive_buffer_bytes as usize).saturating_sub(io.rx.len());
+        let room = (self.receive_buffer_bytes(conn) as usize).saturating_sub(io.rx.len());
         conn.rcv_nxt + (room as u64).min(u64::from(u16::MAX) << conn.rcv_scale())
     }
 }

@@ -27,6 +27,8 @@ pub struct Header {
     pub control: Control,
     /// The PSH bit.
     pub push: bool,
+    /// SEG.UP: urgent data ends so many bytes behind SEG.SEQ (RFC 9293 3.8.5). Zero if none is.
+    pub urgent: u16,
     /// Congestion that it met or tells of.
     pub marks: Marks,
 }
@@ -36,6 +38,8 @@ pub struct Header {
 pub enum Control {
     /// An ordinary segment.
     None,
+    /// One that tells of urgent data. Beside the others the pointer alone does.
+    Urgent,
     /// Opens.
     Syn,
     /// The sender sends no more.
@@ -52,11 +56,12 @@ impl Header {
     #[inline]
     pub fn parse(segment: &[u8]) -> Result<(Self, usize, Ports), DropReason> {
         let Some((fixed, rest)) = segment.split_first_chunk::<FIXED_BYTES>() else { return Err(TOO_SHORT) };
-        let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = fixed;
+        let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, _, _, u0, u1] = fixed;
         let header_bytes = usize::from(offset >> 4).saturating_mul(4);
         let options_bytes = header_bytes.checked_sub(FIXED_BYTES).ok_or(BAD_OFFSET)?;
         let Some((option_bytes, payload)) = rest.split_at_checked(options_bytes) else { return Err(BAD_OFFSET) };
         let control = match u16::from(flags) & (FIN | SYN | RST) {
+            0 if u16::from(flags) & URG != 0 => Control::Urgent,
             0 => Control::None,
             SYN => Control::Syn,
             FIN => Control::Fin,
@@ -72,6 +77,7 @@ impl Header {
             window: u16::from_be_bytes([w0, w1]),
             control,
             push: u16::from(flags) & PSH != 0,
+            urgent: if u16::from(flags) & URG != 0 { u16::from_be_bytes([u0, u1]) } else { 0 },
             marks: Marks::of_header((offset & AE_IN_OFFSET) << 2 | flags >> 6),
         };
         let ports = Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]) };
@@ -168,6 +174,12 @@ impl HeaderBytes {
         self.set_len(FIXED_BYTES.saturating_add(options::TIMESTAMPS_BYTES));
     }
 
+    /// Tells of urgent data that ends `pointer` bytes behind the segment's number.
+    pub fn set_urgent(&mut self, pointer: u16) {
+        self.bytes[13] |= URG as u8;
+        self.bytes[18..20].copy_from_slice(&pointer.to_be_bytes());
+    }
+
     /// Appends options, already aligned to four bytes. What does not fit is left out.
     #[inline(always)]
     #[must_use]
@@ -238,6 +250,8 @@ pub const RST: u16 = 0x04;
 pub const PSH: u16 = 0x08;
 /// The acknowledgement field is significant.
 pub const ACK: u16 = 0x10;
+/// The urgent pointer is significant.
+pub const URG: u16 = 0x20;
 /// AE, CWR and ECE (RFC 9768 3.2.2), of a number up to seven.
 #[inline]
 #[must_use]
@@ -275,7 +289,7 @@ mod tests {
 
     #[test]
     fn it_is_small_enough_to_copy() {
-        assert!(size_of::<Header>() <= 76, "{}", size_of::<Header>());
+        assert!(size_of::<Header>() <= 80, "{}", size_of::<Header>());
     }
 
     proptest! {
@@ -310,7 +324,7 @@ mod tests {
             let options = if blocks.is_empty() { Options::None } else { Options::Sack(sack) };
             prop_assert_eq!(header, Header {
                 seq: SeqNum(seq), ack: Some(SeqNum(ack)), payload_bytes: payload.len() as u32, timestamps, options,
-                window, control: Control::None, push, marks: Marks::default(),
+                window, control: Control::None, push, urgent: 0, marks: Marks::default(),
             });
             prop_assert_eq!((len, ports), (header_bytes, Ports { source: 4321, destination: 80 }));
             let pnet = TcpPacket::new(&bytes).unwrap();

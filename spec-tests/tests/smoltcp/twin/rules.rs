@@ -2,7 +2,7 @@
 //! shows it. A rule says of one step whether it explains all that differs in it.
 
 use super::difference::{Difference, Said};
-use super::reply::{Reply, SACK, TIMESTAMPS, WINDOW_SCALE};
+use super::reply::{Reply, SACK, TIMESTAMPS};
 use super::script::{
     ACK, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN, LAST_ACK, LISTEN, RST, SYN, SYN_RECEIVED, Say, Script, Seq, Stamp,
     Step, TIME_WAIT, say,
@@ -22,13 +22,6 @@ pub(crate) struct Rule {
 
 /// All of them. The first that explains a difference is counted.
 pub(crate) const RULES: &[Rule] = &[
-    Rule {
-        name: "a reset without timestamps",
-        reason: "RFC 7323 3.2: a reset SHOULD have them. smoltcp is right; see `a_reset_has_timestamps`",
-        ends: false,
-        explains: |d| matches!((d.ours(), d.theirs()), ([a], [b]) if a.is(RST) && a.but(&[TIMESTAMPS]) == b.but(&[TIMESTAMPS])),
-        example: || Script::to(ESTABLISHED, true, &[Step::Abort]).with_timestamps(),
-    },
     Rule {
         name: "FIN with RST",
         reason: "RFC 9293 3.10.7.4: RST is looked at second, FIN last, so it is a reset. We are right; smoltcp \
@@ -86,14 +79,6 @@ pub(crate) const RULES: &[Rule] = &[
         ends: false,
         explains: |d| d.were("SYN-RECEIVED") && d.spoke(|said| said.is(SYN)) && d.after == ["LISTEN", "SYN-RECEIVED"],
         example: || Script::to(SYN_RECEIVED, true, &[say(SYN)]),
-    },
-    Rule {
-        name: "a scale of zero both ways",
-        reason: "RFC 7323 2.2: the SYN-ACK has the option if the SYN had it. smoltcp is right; we leave it out \
-                 after both opened, which changes nothing",
-        ends: false,
-        explains: |d| d.were("SYN-SENT") && d.is_alike_but(&[WINDOW_SCALE]),
-        example: || Script::to(SYN_RECEIVED, false, &[]).with_scale(0),
     },
     Rule {
         name: "a reset in TIME-WAIT",

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use burstlane::socket::{Listener, Stream};
+use burstlane::congestion::{NAMES, by_name};
+use burstlane::socket::{AppOp, Listener, Stream};
 
 use super::raw::{LISTEN, PEER_PORT, Raw, Segment, offers};
 use crate::wire::{ACK, Control, FIN, PSH, RST, SYN};
-use crate::{Config, Tcp};
+use crate::{Config, KeepAlive, Op, Tcp, TcpSocket};
 
 /// SplitMix64.
 struct Dice(u64);
@@ -206,7 +207,8 @@ impl Attack {
             return;
         }
         let at = self.dice.below(self.streams.len() as u64) as usize;
-        match self.dice.below(12) {
+        match self.dice.below(16) {
+            12.. => self.ask(at),
             0 => drop(self.streams.swap_remove(at)),
             1 => self.streams[at].stream.abort(),
             2 | 3 => self.streams[at].stream.shutdown(),
@@ -215,6 +217,31 @@ impl Attack {
                 let _ = self.streams[at].stream.write(&vec![b'x'; bytes]);
             }
         }
+    }
+
+    /// Any wish, of any size.
+    fn ask(&mut self, at: usize) {
+        let on = self.dice.one_in(2);
+        let amount = self.dice.pick(&[0, 1, 100, 3000, 65_535, 1 << 20, u32::MAX]);
+        let time = on.then(|| Duration::from_millis(u64::from(amount)));
+        let pause = Duration::from_millis(u64::from(amount));
+        let op = match self.dice.below(14) {
+            0 => Op::NoDelay(on),
+            1 => Op::Cork(on),
+            2 => Op::QuickAck(amount),
+            3 => Op::KeepAlive(on.then_some(KeepAlive { idle: pause, interval: pause, probes: amount as u8 })),
+            4 => Op::UserTimeout(time),
+            5 => Op::Linger(time),
+            6 => Op::Congestion(by_name(self.dice.pick(&NAMES)).unwrap()),
+            7 => Op::SendBuffer(amount),
+            8 => Op::ReceiveBuffer(amount),
+            9 => Op::Mss(amount as u16),
+            10 => Op::Dscp(amount as u8),
+            11 => Op::Unsent(amount),
+            12 => Op::Pacing(on.then_some(u64::from(amount))),
+            _ => Op::Urgent,
+        };
+        self.streams[at].stream.operate(AppOp::Own(Box::new(op)));
     }
 
     fn read(&mut self) {
@@ -259,6 +286,7 @@ impl Attack {
     fn check(&self) {
         for served in &self.streams {
             served.stream.inspect(|_, conn| conn.ledger.check_invariants());
+            let _ = (served.stream.info(), served.stream.settings(), served.stream.urgent_bytes());
         }
         assert!(self.raw.flows() <= 64 && self.raw.remnants() <= 64);
         assert!(self.raw.buffer_bytes() <= 64 << 20);

@@ -10,7 +10,7 @@ use burstlane::socket::{Host, Listener, Stream};
 use burstlane_sim::{EndConfig, EndHandle, Ideal, Network, SimDriver, World};
 
 use crate::options::{SynOptions, Timestamps};
-use crate::wire::{ACK, Header, SYN};
+use crate::wire::{ACK, Header, SYN, URG};
 use crate::{Config, Tcp};
 
 /// One host of ours, and the end of a link that the test itself holds.
@@ -89,7 +89,10 @@ impl Segment {
         let offset = ((20 + self.options.len()) * 4) as u8;
         bytes.extend([offset | (self.flags >> 8) as u8, self.flags as u8]);
         bytes.extend(self.window.to_be_bytes());
-        bytes.extend([0; 4]);
+        // An urgent pointer, of any value, where there is to be one.
+        let urgent = if self.flags & URG != 0 { self.seq as u16 } else { 0 };
+        bytes.extend([0; 2]);
+        bytes.extend(urgent.to_be_bytes());
         bytes.extend(&self.options);
         bytes.extend(&self.payload);
         let mut pseudo = [from, US].concat();
