@@ -378,6 +378,7 @@ impl ReliableSender {
             let loss = self.detect_loss(now);
             let mut sample = AckSample::new(now);
             sample.lost_bytes = loss.bytes;
+            self.tell_lost(&mut sample);
             self.pace_repair(&sample, loss.new_episode);
         }
         if self.retry_at > now {
@@ -392,6 +393,15 @@ impl ReliableSender {
         }
         self.retry_at = now + self.patience();
         Some(if probes { "PTO" } else { "RTO" })
+    }
+
+    /// A controller of rates counts also what time showed to be lost.
+    fn tell_lost(&mut self, sample: &mut AckSample) {
+        if let Some(rate) = self.rate.as_mut().filter(|_| sample.lost_bytes > 0) {
+            (sample.in_flight, sample.recovery) = (self.sent.in_flight_bytes(), self.sent.recovery());
+            rate.on_ack(sample, None);
+            self.controller.on_ack(sample);
+        }
     }
 
     fn on_timeout(&mut self, now: Instant) {
