@@ -137,7 +137,7 @@ mod tests {
             let mut hystart = HyStart::new();
             for n in 0..10usize {
                 let rtt = |at: u64| {
-                    let extra = if at % 4 == 0 { 0 } else { jitter[(n * 20 + at as usize) % 200] };
+                    let extra = if at.is_multiple_of(4) { 0 } else { jitter[(n * 20 + at as usize) % 200] };
                     Duration::from_micros(100_000 + u64::from(extra))
                 };
                 prop_assert_ne!(round(&mut hystart, 20, rtt), Growth::Done);
