@@ -127,8 +127,7 @@ impl DeliveryRate {
         let send_interval = snapshot.sent_at.since(snapshot.first_sent_at);
         let ack_interval = self.delivered_at.since(snapshot.delivered_at);
         let interval = send_interval.max(ack_interval);
-        // Less than a round trip passes only where a retransmission is taken for what is its original's arrival.
-        if interval >= sample.min_rtt && interval > Duration::ZERO {
+        if interval > Duration::ZERO {
             let rate = u128::from(sample.delivered_since_send) * 1_000_000_000 / u128::from(nanos(interval));
             sample.delivery_rate = Some(u64::try_from(rate).unwrap_or(u64::MAX));
         }
