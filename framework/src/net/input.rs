@@ -79,6 +79,7 @@ impl Net {
         mut frame: Frame,
         deliver: impl FnOnce(EngineIndex, Packet),
     ) -> Input {
+        // RFC 9293: MUST-57, MUST-63.
         if let Err(reason) = ip::check_source(&self.locals, netif, header.src) {
             return self.refuse(reason);
         }

@@ -43,7 +43,7 @@ pub(crate) fn parse(packet: &[u8]) -> Result<IpHeader, DropReason> {
     })
 }
 
-/// The options of a header that begins with `first` and has some, or is wrong.
+/// The options of a header that begins with `first` and has some, or is wrong. RFC 9293: MUST-50.
 #[cold]
 fn check_options(first: u8, packet: &[u8]) -> Result<&[u8], DropReason> {
     if first >> 4 != 4 {
@@ -92,6 +92,8 @@ mod tests {
         p
     }
 
+    /// Options that mean nothing to us are skipped.
+    // cites: MUST-50
     #[test]
     fn a_header_reads_and_padding_is_left_out() {
         let mut p = packet(&[1, 7, 3, 0], b"payload");

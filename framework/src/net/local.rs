@@ -71,6 +71,7 @@ impl LocalAddresses {
 
     /// The source for packets to `remote` out of `netif`, after RFC 6724 5, as far as it matters here: the same address
     /// (rule 1), the same scope (rule 2), the longest matching prefix (rule 8), the one configured first.
+    /// RFC 9293: MUST-43, MUST-44.
     pub(crate) fn source_for(&self, netif: u16, remote: Ip) -> Option<Ip> {
         let rank = |a: &LocalAddress| {
             let same_scope = a.ip.is_link_local() == (remote.is_link_local() || remote.is_multicast());

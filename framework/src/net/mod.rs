@@ -81,7 +81,7 @@ pub struct NetConfig {
     pub neighbour_retransmit: Duration,
     /// How long a neighbour's answer is believed without asking again.
     pub neighbour_reachable: Duration,
-    /// Hop limit and time to live of packets for which the transport sets none.
+    /// Hop limit and time to live of packets for which the transport sets none. RFC 9293: MUST-49.
     pub hop_limit: u8,
     /// Largest IP packet on the own loopback, bytes.
     pub loopback_mtu: u32,

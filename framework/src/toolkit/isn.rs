@@ -21,6 +21,7 @@ impl InitialSequence {
     }
 
     /// The first sequence number of a flow between the two that starts at `now`.
+    /// RFC 9293: MUST-8, MUST-9, SHLD-1.
     #[must_use]
     pub fn isn(&self, local: Endpoint, remote: Endpoint, now: Instant) -> SeqNum {
         let hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
@@ -56,6 +57,7 @@ mod tests {
     use crate::addr::Ip;
     use crate::time::Duration;
 
+    // cites: MUST-8, MUST-9, SHLD-1
     #[test]
     fn it_ticks_every_four_microseconds_from_a_place_of_its_own_per_pair() {
         let isns = InitialSequence::new((1, 2));

@@ -273,7 +273,7 @@ fn an_abort_resets_the_peer() {
     });
 }
 
-// cites: SHLD-3
+// cites: SHLD-3, MAY-1
 #[test]
 fn letting_go_with_unread_text_resets() {
     at_both_isns(&plain(), |s| {

@@ -3,7 +3,7 @@
 use burstlane::transport::FlowError;
 use burstlane_spec::packets::{checksum, ipv4_frame};
 use burstlane_spec::script::tcp::{ack, syn, syn_ack, text};
-use burstlane_tcp::State;
+use burstlane_tcp::{State, TcpSocket};
 
 use super::{Script, assert_state, at_both_isns, plain, seconds};
 
@@ -25,7 +25,7 @@ const ERRORS: [(u8, u8); 8] = [(3, 0), (3, 1), (3, 2), (3, 3), (3, 5), (11, 0), 
 
 /// Soft errors must not end it; the hard ones should by RFC 9293 (SHLD-26), and must not by RFC 5927 5.2: once it stands, the
 /// timer decides.
-// cites: MUST-54, MUST-56
+// cites: MUST-47, MUST-54, MUST-56, SHLD-25
 #[test]
 fn no_error_ends_a_connection_that_stands() {
     at_both_isns(&plain(), |s| {
@@ -36,6 +36,7 @@ fn no_error_ends_a_connection_that_stands() {
             error(s, kind, code);
             s.nothing_more();
             assert_state(s, &stream, State::Established);
+            assert!(stream.soft_error().is_some(), "the application may know of {kind} {code}");
         }
         s.peer(ack(101));
         s.silence(seconds(100));

@@ -4,7 +4,7 @@ use burstlane_spec::packets::ACK;
 use burstlane_spec::script::tcp::{Segment, ack, data, segment, syn, syn_ack, text};
 use burstlane_tcp::{Config, State};
 
-use super::{assert_state, at_both_isns, plain, seconds};
+use super::{Script, assert_state, at_both_isns, plain, seconds};
 
 // cites: MUST-4, MUST-14, SHLD-5, MAY-3
 #[test]
@@ -187,5 +187,34 @@ fn a_wrong_checksum_is_silence() {
         s.peer(data(1, b"right"));
         s.expect(ack(6));
         assert_eq!(s.read_up_to(&stream, 100).unwrap(), b"right");
+    });
+}
+
+/// Options fill the header to its end, or zeros do.
+// cites: MUST-69
+#[test]
+fn nothing_stands_behind_the_end_of_options() {
+    at_both_isns(&Config::default(), |s| {
+        let is_padded = |s: &Script| {
+            let header = &s.last_frame()[34..];
+            let options = &header[20..usize::from(header[12] >> 4) * 4];
+            let mut rest = options;
+            while let [kind, more @ ..] = rest {
+                rest = match kind {
+                    0 => return more.iter().all(|byte| *byte == 0),
+                    1 => more,
+                    _ => &rest[usize::from(more[0])..],
+                };
+            }
+            !options.is_empty()
+        };
+        let (stream, _listener) = s.accepted(syn().mss(1000).timestamps(1, 0).sack_permitted(true).window_scale(3));
+        assert!(is_padded(s), "the SYN-ACK");
+        s.write(&stream, b"x");
+        s.expect(data(1, b"x"));
+        assert!(is_padded(s));
+        s.peer(text(11, 10).timestamps(2, 0));
+        s.expect(ack(1));
+        assert!(is_padded(s), "with SACK");
     });
 }

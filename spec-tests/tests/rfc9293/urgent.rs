@@ -77,7 +77,7 @@ fn urgent_data_may_be_longer_than_the_pointer_says() {
 }
 
 /// The application is told when the mark comes or moves on, not when it is repeated, and reads the data in line.
-// cites: MUST-31, MUST-32
+// cites: MUST-31, MUST-32, MUST-33
 #[test]
 fn the_application_learns_where_urgent_data_ends() {
     at_both_isns(&plain(), |s| {

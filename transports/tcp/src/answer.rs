@@ -198,6 +198,7 @@ pub(crate) fn syn_window(config: &Config) -> u16 {
 }
 
 /// The MSS that we offer: what the path's packets carry besides fixed headers (RFC 9293 3.7.1, RFC 6691).
+/// RFC 9293: MUST-67, SHLD-5, MAY-3.
 pub(crate) fn mss_offer(config: &Config, mtu: u32, is_v4: bool) -> u16 {
     let headers = ip_header_bytes(is_v4) + FIXED_BYTES as u32;
     let fits = mtu.saturating_sub(headers).min(u32::from(u16::MAX)) as u16;

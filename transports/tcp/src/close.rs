@@ -27,6 +27,7 @@ pub(crate) enum Close {
 
 impl Tcp {
     /// Ends the connection.
+    /// RFC 9293: MUST-12.
     pub(crate) fn end(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, close: Close) {
         let error = match close {
             Close::Quietly => None,
@@ -45,6 +46,7 @@ impl Tcp {
     }
 
     /// Both sides have finished, we not last: the state is over once an ACK that is owed has left.
+    /// RFC 9293: MUST-13.
     pub(crate) fn enter_time_wait(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         conn.transition(cx, State::TimeWait);
         conn.disarm();
@@ -89,6 +91,7 @@ impl Tcp {
     }
 
     /// Room in the receive buffer: worth an update once it is two segments or half the buffer (RFC 9293 3.8.6.2.2).
+    /// RFC 9293: MUST-39.
     #[inline]
     pub(crate) fn consumed(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
         if !conn.state().can_receive() || planted!(self.config, KeepsTheWindowShut) {
@@ -124,6 +127,7 @@ impl Tcp {
 
     /// The application let go of the connection. What it did not read, it will not read: the peer must learn that it
     /// is lost (RFC 2525 2.17, RFC 1122 4.2.2.13).
+    /// RFC 9293: SHLD-3, MAY-1.
     fn let_go(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
         conn.set(Flag::Orphan);
         if conn.state() == State::SynSent {
@@ -165,6 +169,7 @@ impl Tcp {
     }
 
     /// An ICMP error, or trouble with the path.
+    /// RFC 9293: MUST-54, MUST-55, MUST-56, SHLD-26.
     pub(crate) fn trouble(
         &mut self,
         cx: &mut Context<'_, Self>,

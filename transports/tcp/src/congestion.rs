@@ -36,6 +36,7 @@ impl Tcp {
     }
 
     /// After a run of acknowledgements.
+    /// RFC 9293: MUST-19, MAY-18.
     #[inline]
     pub(crate) fn control_congestion(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
         // What was in flight did not use the window up: nothing to be learned from its arrival (RFC 7661).
@@ -131,6 +132,7 @@ impl Tcp {
     }
 
     /// The retransmission timer fired.
+    /// RFC 9293: MUST-19.
     pub(crate) fn control_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, first: bool) {
         let outstanding_bytes = conn.ledger.outstanding();
         self.tell_controller(cx.now, conn, &CongestionEvent::Rto { first, outstanding_bytes });

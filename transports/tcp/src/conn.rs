@@ -335,6 +335,7 @@ impl Conn {
     }
 
     /// SND.WND is `field << shift`.
+    /// RFC 9293: MUST-1, REC-1.
     #[inline]
     pub(crate) fn set_window(&mut self, field: u16, shift: u8) {
         self.snd_wnd = u32::from(field) << shift;

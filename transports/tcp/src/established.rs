@@ -56,6 +56,7 @@ pub(crate) struct Totals {
 
 impl Tcp {
     /// All segments of a connection in one burst.
+    /// RFC 9293: MUST-58, MUST-59.
     #[inline]
     pub(crate) fn run(
         &mut self,
@@ -137,6 +138,7 @@ impl Tcp {
     }
 
     /// SEG.ACK moved SND.UNA to `upto`.
+    /// RFC 9293: MUST-18.
     #[inline]
     pub(crate) fn acknowledged(
         &mut self,
@@ -265,6 +267,7 @@ impl Tcp {
     }
 
     /// In-order data came: every second full segment is acknowledged at once, less waits for company (RFC 9293 3.8.6.3).
+    /// RFC 9293: SHLD-18, SHLD-19.
     #[inline]
     pub(crate) fn schedule_ack(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         if conn.has(Flag::AckNow) {

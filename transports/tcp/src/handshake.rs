@@ -22,6 +22,7 @@ use crate::{Close, Tcp};
 
 impl Tcp {
     /// OPEN, active (RFC 9293 3.10.1). The SYN leaves in `poll_tx`.
+    /// RFC 9293: MUST-44, MUST-45.
     pub(crate) fn open(&mut self, cx: &mut LaneCx<'_, Self>, open: &Open) -> Result<Opened<Self>, FlowError> {
         let path = open.path.ok_or(FlowError::Unreachable)?;
         if path.neighbour.is_none() && !path.loopback {
@@ -57,6 +58,7 @@ impl Tcp {
     }
 
     /// A segment for CLOSED or LISTEN (RFC 9293 3.10.7.1 and 3.10.7.2).
+    /// RFC 9293: MUST-41, MUST-42, SHLD-2.
     pub(crate) fn on_stranger(
         &mut self,
         cx: &mut LaneCx<'_, Self>,
@@ -172,6 +174,7 @@ impl Tcp {
     }
 
     /// RFC 9293 3.10.7.4 for SYN-RECEIVED after a passive open.
+    /// RFC 9293: MUST-11.
     fn on_half_open(
         &mut self,
         cx: &mut LaneCx<'_, Self>,
@@ -245,6 +248,7 @@ impl Tcp {
     }
 
     /// The third segment of the handshake came: makes a connection, to which it is then given.
+    /// RFC 9293: MUST-22.
     fn promote(&mut self, cx: &mut LaneCx<'_, Self>, half: &HalfOpen) -> Verdict<Self> {
         let Some((mut conn, io)) = self.passive_conn(cx, half) else { return Verdict::Gone };
         if half.retries == 0 {
@@ -274,6 +278,7 @@ impl Tcp {
     }
 
     /// Sets what the peer's SYN decides. `offers` has nothing that we do not offer.
+    /// RFC 9293: MUST-16.
     fn take_offers(
         &mut self,
         now: Instant,
@@ -307,6 +312,7 @@ impl Tcp {
     }
 
     /// RFC 9293 3.10.7.3, in its order.
+    /// RFC 9293: MUST-10.
     pub(crate) fn in_syn_sent(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -406,6 +412,7 @@ impl Tcp {
 
     /// After a timeout only what was sent since is measured: an older echo may be that of an ACK that was lost, and tell
     /// of our own back-off.
+    /// RFC 9293: SHLD-4, MAY-2.
     pub(crate) fn may_sample(&self, now: Instant, conn: &Conn, rtt: Duration) -> bool {
         let timeout_at = self.cold.get_at(conn.cold).map_or(now, |cold| cold.timeout_at);
         !conn.has(Flag::TimedOut) || rtt <= now.since(timeout_at)

@@ -83,6 +83,7 @@ impl Tcp {
 
     /// Whether any of the segment is in the window (first step), and not from an earlier turn of the number space
     /// (RFC 7323 5.3 R1).
+    /// RFC 9293: SHLD-17.
     fn check_sequence(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, header: &Header, seq: u64) -> bool {
         if conn.has(Flag::Timestamps) && header.control != Control::Rst {
             match header.timestamps {
@@ -124,6 +125,7 @@ impl Tcp {
 
     /// An unacceptable segment gets an ACK, and may still carry one of use: a window probe or an old segment whose ACK
     /// crossed ours is the sign that the peer lacks an answer.
+    /// RFC 9293: MAY-13.
     fn answer_unacceptable(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -152,6 +154,7 @@ impl Tcp {
     }
 
     /// Second step with RFC 5961 3.2: only the exact number resets; the window's others are challenged.
+    /// RFC 9293: MUST-66, SHLD-2.
     fn check_reset(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo, seq: u64) {
         if seq != conn.rcv_nxt {
             return self.challenge(cx, conn, RESET_IN_WINDOW);
@@ -184,6 +187,7 @@ impl Tcp {
     }
 
     /// Fifth step. Whether the rest of the segment is to be looked at.
+    /// RFC 9293: MAY-12.
     fn check_ack(
         &mut self,
         cx: &mut Context<'_, Self>,

@@ -138,6 +138,7 @@ impl Transport for Tcp {
 
     const NAME: &'static str = "tcp";
 
+    // RFC 9293: MUST-2, MUST-3.
     fn claim(_config: &Config) -> Claim {
         Claim::Ip { protocol: PROTOCOL, checksum: Some(ChecksumSpec { field: wire::CHECKSUM_FIELD }) }
     }

@@ -128,6 +128,7 @@ impl Tcp {
         }
     }
 
+    // RFC 9293: MUST-24, MUST-27.
     fn set_keep_alive(&mut self, now: Instant, conn: &mut Conn, keep_alive: Option<KeepAlive>) {
         self.choose(conn, |settings| settings.keep_alive = keep_alive);
         conn.wish(Wish::KeepAlive, false);

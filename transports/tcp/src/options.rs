@@ -16,6 +16,7 @@ pub struct Timestamps {
 
 impl Timestamps {
     /// The option alone.
+    /// RFC 9293: MUST-14, MUST-69.
     fn to_bytes(self) -> [u8; 10] {
         let ([v0, v1, v2, v3], [e0, e1, e2, e3]) = (self.value.to_be_bytes(), self.echo.to_be_bytes());
         [KIND_TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3]
@@ -152,6 +153,7 @@ pub(crate) fn timestamps_only(bytes: &[u8]) -> Option<Timestamps> {
 ///
 /// # Errors
 /// An illegal length (MUST-7: it must not make us stumble), or one that the kind does not have.
+/// RFC 9293: MUST-4, MUST-5, MUST-64, MUST-68.
 #[cold]
 #[inline(never)]
 pub(crate) fn parse(mut bytes: &[u8], is_syn: bool) -> Result<Parsed, DropReason> {

@@ -310,6 +310,7 @@ impl Tcp {
     }
 
     /// What is held for lost goes again, as the congestion window allows; the first of a recovery in any case.
+    /// RFC 9293: SHLD-16, MAY-7.
     fn send_lost(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -414,6 +415,7 @@ impl Tcp {
     }
 
     /// Sends a range of the stream that begins at offset `start`. Returns where what was taken ends, its FIN included.
+    /// RFC 9293: MUST-61, SHLD-27.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "the one place where segments with text are built")]
     fn send_range(
@@ -530,6 +532,7 @@ impl Tcp {
     }
 
     /// Something waits that no acknowledgement will release: the window is to be asked after.
+    /// RFC 9293: SHLD-29.
     fn consider_persist(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
         if conn.wishes(Wish::Cork) && self.is_held_by_cork(cx.now, conn, io) {
             return;

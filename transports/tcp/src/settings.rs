@@ -110,6 +110,7 @@ impl Tcp {
     }
 
     /// How a connection's packets travel: as usual, or by a copy in `own`.
+    /// RFC 9293: MUST-48, SHLD-21, SHLD-22.
     #[inline]
     pub(crate) fn tx_info<'i>(&self, conn: &Conn, usual: &'i TxInfo, own: &'i mut Option<TxInfo>) -> &'i TxInfo {
         if !conn.wishes(Wish::Chosen) {

@@ -98,6 +98,7 @@ impl Tcp {
 
     /// Asks, waits on, or gives up (RFC 9293 3.8.4). Only where nothing is outstanding: otherwise other timers find out
     /// (MUST-26).
+    /// RFC 9293: MAY-5.
     fn keep_alive_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
         let settings = self.settings(conn);
         let (Some(keep_alive), user_timeout) = (settings.keep_alive, settings.user_timeout) else { return };

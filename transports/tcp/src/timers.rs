@@ -59,6 +59,7 @@ impl Tcp {
         }
     }
 
+    // RFC 9293: MUST-22.
     fn syn_timeout_fired(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "SYN");
         let count = self.count_timeout(cx.now, conn);
@@ -74,6 +75,7 @@ impl Tcp {
     }
 
     /// RFC 6298 5.4 to 5.6.
+    /// RFC 9293: MUST-20, SHLD-11.
     fn retransmit_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut StreamIo) {
         if conn.ledger.is_empty() && !conn.has_unsent(io) {
             // It was set for a neighbour that did not answer; the ACK that waited is of no interest any more.
@@ -107,6 +109,7 @@ impl Tcp {
     }
 
     /// The peer's window is shut, or too small to use: asks how it is now. For as long as it answers (MUST-37).
+    /// RFC 9293: MUST-35, MUST-36, SHLD-30.
     fn probe_timeout(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn) {
         tell(cx, "persist");
         let is_over = self.count_timeout(cx.now, conn) > self.config.retries_max;
@@ -160,6 +163,7 @@ impl Tcp {
         cold.timeouts
     }
 
+    // RFC 9293: MUST-21.
     fn is_silent_for_too_long(&self, now: Instant, conn: &Conn) -> bool {
         let Some(limit) = self.settings(conn).user_timeout else { return false };
         self.cold.get_at(conn.cold).is_some_and(|cold| now.since(cold.silent_since) >= limit)
@@ -175,6 +179,7 @@ impl Tcp {
     }
 
     /// R1 of RFC 9293 3.8.3: the application learns that its data does not get through.
+    /// RFC 9293: MUST-20, SHLD-9.
     fn note_no_progress(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, timeouts: u8) {
         if timeouts == R1_TIMEOUTS {
             self.tell_soft_error(cx, conn, FlowError::TimedOut);
@@ -190,6 +195,7 @@ impl Tcp {
     }
 
     /// Trouble that does not end the connection (RFC 9293 3.9.1.8, MUST-47). The last is kept.
+    /// RFC 9293: MUST-47, SHLD-25.
     pub(crate) fn tell_soft_error(&mut self, cx: &mut Context<'_, Self>, conn: &Conn, error: FlowError) {
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.soft_error = Some(error);

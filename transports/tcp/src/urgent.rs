@@ -12,6 +12,7 @@ use crate::wire::{Header, HeaderBytes};
 
 impl Tcp {
     /// What was written up to now is urgent, whether it was sent or not (RFC 9293 3.10.2).
+    /// RFC 9293: MUST-30.
     pub(crate) fn send_urgent(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &StreamIo) {
         let is_open = conn.state().can_send() || matches!(conn.state(), State::SynSent | State::SynReceived);
         let Some(cold) = self.cold.get_at_mut(conn.cold).filter(|_| is_open && !io.tx.is_empty()) else { return };
@@ -36,6 +37,7 @@ impl Tcp {
     }
 
     /// Sixth step of RFC 9293 3.10.7.4: the application is told when the mark moves on (MUST-32).
+    /// RFC 9293: MUST-30, MUST-66.
     pub(crate) fn take_urgent(
         &mut self,
         cx: &mut Context<'_, Self>,

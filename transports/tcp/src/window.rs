@@ -28,6 +28,7 @@ impl Plan {
 
 impl Tcp {
     /// How much new data may leave in one piece.
+    /// RFC 9293: MUST-34, SHLD-15.
     #[inline]
     pub(crate) fn plan(&self, conn: &Conn, io: &StreamIo) -> Option<Plan> {
         let room = u64::from(conn.cwnd).saturating_sub(conn.ledger.in_flight_bytes());
@@ -35,6 +36,7 @@ impl Tcp {
     }
 
     /// The same if the congestion window had `room` bytes left.
+    /// RFC 9293: MUST-38, SHLD-28, MUST-60, MAY-16.
     #[inline]
     pub(crate) fn plan_within(&self, conn: &Conn, io: &StreamIo, room: u64) -> Option<Plan> {
         if conn.has(Flag::FinSent) || !conn.state().can_send() {
@@ -70,6 +72,7 @@ impl Tcp {
     }
 
     /// Whether less than a segment waits, by Nagle's algorithm or the application's wish. What is urgent does not.
+    /// RFC 9293: SHLD-7.
     #[inline]
     fn holds_small(&self, conn: &Conn) -> bool {
         if conn.wishes(Wish::Urgent) {
@@ -83,6 +86,7 @@ impl Tcp {
 
     /// The window to advertise: what the buffer takes beyond RCV.NXT, in steps worth the peer's while (RFC 9293
     /// 3.8.6.2.2), its right edge never moving left.
+    /// RFC 9293: MUST-39, MAY-8.
     #[inline]
     pub(crate) fn advertise(&self, conn: &mut Conn, io: &StreamIo) -> u16 {
         let room_max = self.receive_buffer_bytes(conn);

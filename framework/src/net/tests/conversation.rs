@@ -85,3 +85,18 @@ fn large_packets_are_fragmented_and_reassembled() {
         b.assert_no_leak();
     }
 }
+
+/// RFC 9293 3.9.2.
+// cites: MUST-49
+#[test]
+fn packets_live_as_long_as_the_configuration_says() {
+    for remote in ["10.0.0.2", "fd77::2"] {
+        let (mut a, mut b) = (Host::with(1, super::caps(1), None), Host::with(2, super::caps(2), None));
+        a.net.config.hop_limit = 7;
+        let path = introduce(at(0), &mut a, &mut b, remote);
+        let taken = a.net.batch(at(0), DIRECT).segments(path, &TxInfo::default(), &header(), &[b"x"], 100, patch);
+        assert_eq!(taken, Ok(1));
+        exchange(at(0), &mut a, &mut b);
+        assert_eq!(b.packets().iter().map(|packet| packet.hop_limit).collect::<Vec<_>>(), [7]);
+    }
+}

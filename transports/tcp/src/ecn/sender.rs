@@ -97,7 +97,7 @@ impl Tcp {
         }
     }
 
-    /// Marks came back: reduces, unless this round trip saw a reduction already (RFC 3168 6.1.2).
+    /// RFC 9293: SHLD-8. Marks came back: reduces, unless this round trip saw a reduction already (RFC 3168 6.1.2).
     fn answer_marks(&mut self, conn: &mut Conn, totals: &mut Totals) {
         totals.scoreboard_changed |= totals.marked_bytes > 0;
         if totals.marked_bytes > 0 && conn.ledger.on_congestion_echo() {

@@ -253,6 +253,7 @@ fn classic_echoes_last_until_the_peer_has_answered() {
 }
 
 /// RFC 3168 6.1.2: once a round trip, and the first new segment behind it, alone, says CWR.
+// cites: SHLD-8
 #[test]
 fn a_classic_echo_reduces_once_a_round_trip() {
     let mut open = Open::classic();
