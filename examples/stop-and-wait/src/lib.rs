@@ -99,7 +99,7 @@ impl Transport for StopAndWait {
     fn on_run(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, io: &mut MessageIo, run: &mut Run<'_, Meta>) {
         while let Some(Segment { meta, frame }) = run.take() {
             let Meta(_, kind, number, expected) = self.0.misread(conn, io, *meta);
-            conn.tries = 0;
+            conn.tries *= u32::from(expected.wrapping_sub(conn.number) > 1); // heard, and not from an end of another flow
             if let Some(item) = conn.item.take_if(|_| expected == conn.number.wrapping_add(1)) {
                 match item {
                     Kind::Message => drop(io.tx.pop(cx.mem)),

@@ -61,7 +61,7 @@ fn source_quench_is_discarded() {
 }
 
 /// RFC 5461: an open that is told that nobody is there does not wait for its timeouts.
-// cites: MUST-54
+// cites: MUST-54, SHLD-26
 #[test]
 fn an_open_learns_that_the_port_is_unreachable() {
     at_both_isns(&plain(), |s| {
