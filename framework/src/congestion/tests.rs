@@ -138,6 +138,49 @@ fn what_crosses_the_threshold_counts_for_congestion_avoidance() {
 }
 
 #[test]
+fn a_window_that_was_not_used_up_for_five_minutes_is_halved() {
+    for name in BY_LOSS {
+        let (mut controller, mut now) = (started(name), Instant::from_nanos(1));
+        for _ in 0..4 {
+            round(&mut *controller, &mut now);
+        }
+        lose(&mut *controller, now);
+        let (before, ssthresh) = (controller.cwnd(), controller.ssthresh());
+        let mut used = controller.clone();
+        used.on_ack(&ack(now + Duration::from_secs(299), 1_000));
+        assert!(used.cwnd() >= before, "{name}");
+        controller.on_ack(&ack(now + Duration::from_secs(301), 1_000));
+        assert_eq!(controller.cwnd(), before / 2, "{name}");
+        assert_eq!(controller.ssthresh(), ssthresh.max(before / 4 * 3), "{name}");
+    }
+}
+
+/// CUBIC's window after some round trips of slow start, each longer than the one before by `longer`.
+fn cubic_in_slow_start(longer: Duration) -> Box<dyn Controller> {
+    let (mut cubic, mut now, mut rtt) = (started("cubic"), Instant::ZERO, RTT);
+    for _ in 0..10 {
+        let window = cubic.cwnd() / u64::from(SEGMENT);
+        for _ in 0..window {
+            let mut sample = ack(now, SEGMENT.into());
+            (sample.rtt, sample.in_flight) = (Some(rtt), cubic.cwnd());
+            cubic.on_ack(&sample);
+        }
+        (now, rtt) = (now + rtt, rtt + longer);
+    }
+    cubic
+}
+
+#[test]
+fn cubic_leaves_its_first_slow_start_when_round_trips_grow() {
+    let steady = cubic_in_slow_start(Duration::ZERO);
+    assert_eq!(steady.ssthresh(), u64::MAX);
+    assert_eq!(steady.cwnd(), 10_000 << 10, "doubled ten times");
+    let queued = cubic_in_slow_start(Duration::from_millis(20));
+    assert!(queued.ssthresh() < 200_000, "{}", queued.ssthresh());
+    assert!(queued.cwnd() < 250_000, "{}", queued.cwnd());
+}
+
+#[test]
 fn idling_keeps_what_was_learned_as_the_threshold() {
     for name in BY_LOSS {
         let (mut controller, mut now) = (started(name), Instant::ZERO);
