@@ -17,6 +17,8 @@ fn promises(of: &str) -> Promises {
     promises.proves_openers = false;
     promises.patience_max = Duration::from_secs(of.len() as u64);
     promises.gives_up_within = Duration::from_secs(80);
+    promises.settles_within = promises.gives_up_within;
+    promises.buffer_bytes_max = 8 << 20;
     promises.tells_of_unread = false;
     promises
 }

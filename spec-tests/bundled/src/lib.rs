@@ -88,6 +88,10 @@ pub fn stop_and_wait() -> Subject<StopAndWait> {
     promises.piece_bytes_max = 1_200;
     promises.patience_max = Duration::from_secs(4);
     promises.gives_up_within = Duration::from_secs(80);
+    // A reset is said once: who misses it repeats its last words until it gives up.
+    promises.settles_within = promises.gives_up_within;
+    // 1,024 small messages each way, each in a chunk of its own.
+    promises.buffer_bytes_max = 8 << 20;
     promises.tells_of_unread = false;
     Subject::new(stop_and_wait::Config::default(), promises).rerun_by(by_command).naming_packets(names::stop_and_wait)
 }
