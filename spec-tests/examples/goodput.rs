@@ -1,5 +1,5 @@
 //! The goodput of the bundled transports over a bottleneck that loses by chance, with each congestion controller: the table of
-//! `docs/performance.md`. Time is virtual, so everybody gets the same figures. With a part of a transport's or controller's name
+//! `docs/performance.md`. Time is virtual, so everybody gets the same figures. With the start of a transport's or controller's name
 //! only those rows.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! CUBIC (RFC 9438), in integers, so that a trace is the same on every machine. Not here: HyStart++ (RFC 9406).
+//! CUBIC (RFC 9438), in integers, so that a trace is the same on every machine, with HyStart++ (RFC 9406, `hystart.rs`).
 //!
 //! ```text
 //!            W_cubic(t) = C (t - K)^3 + W_max
@@ -8,6 +8,7 @@
 //!   cwnd_epoch ───•~      β = 0.7 of where the loss was
 //! ```
 
+use super::hystart::{Growth, HyStart};
 use super::window::Window;
 use super::{AckSample, CongestionEvent, Controller};
 use crate::time::{Duration, Instant, nanos};
@@ -17,6 +18,7 @@ use crate::time::{Duration, Instant, nanos};
 pub struct Cubic {
     window: Window,
     curve: Curve,
+    hystart: HyStart,
     /// Window and curve before the last reduction (RFC 9438 4.9).
     undo: Option<(Window, Curve)>,
 }
@@ -66,7 +68,16 @@ impl Cubic {
 
     const fn with_window(paced: bool) -> Self {
         let curve = Curve { w_max: 0, prior: 0, stage: None, after_timeout: false };
-        Self { window: Window::new(SLOW_START_LIMIT, paced), curve, undo: None }
+        Self { window: Window::new(SLOW_START_LIMIT, paced), curve, hystart: HyStart::new(), undo: None }
+    }
+
+    /// Looks for the end of the initial slow start; later ones know where to end (RFC 9406 4.3).
+    fn leave_slow_start(&mut self, sample: &AckSample) {
+        let growth = if self.window.ssthresh == u32::MAX { self.hystart.on_ack(sample) } else { Growth::Full };
+        self.window.slow_start_divisor = if growth == Growth::Conservative { CONSERVATIVE_DIVISOR } else { 1 };
+        if growth == Growth::Done {
+            self.window.ssthresh = self.window.cwnd;
+        }
     }
 
     /// RFC 9438 4.6, 4.7.
@@ -155,6 +166,7 @@ impl Default for Cubic {
 
 impl Controller for Cubic {
     fn on_ack(&mut self, sample: &AckSample) {
+        self.leave_slow_start(sample);
         let delivered = self.window.on_ack(sample);
         if delivered > 0 {
             self.avoid(sample, delivered);
@@ -230,6 +242,8 @@ const fn cube_root(n: u128) -> u64 {
 
 /// Deviation: RFC 3465 allows 2. Receivers that coalesce acknowledge many segments at once; RFC 9406 4.2 takes 8.
 const SLOW_START_LIMIT: u8 = 8;
+/// CSS_GROWTH_DIVISOR of RFC 9406 4.3.
+const CONSERVATIVE_DIVISOR: u8 = 4;
 /// An hour from K every window is at its bound; keeps the cube within 128 bits.
 const FARTHEST_US: u64 = 3_600_000_000;
 

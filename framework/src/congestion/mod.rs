@@ -1,11 +1,15 @@
-//! Congestion control that belongs to no transport: what controllers are told, what they answer, and two of them.
+//! Congestion control that belongs to no transport: what controllers are told, what they answer, and four of them.
 //!
 //! A prototype sits in a transport's configuration and is cloned for every connection; a transport may also take
 //! `C: Controller` statically. Detecting losses is not their work (`toolkit::ledger` does it), nor is pacing
 //! (`toolkit::pacer`).
 
+mod bbr;
 mod cubic;
+mod dctcp;
+mod hystart;
 mod newreno;
+mod round;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -15,7 +19,9 @@ use crate::time::Instant;
 use dyn_clone::DynClone;
 use std::fmt::Debug;
 
+pub use bbr::Bbr;
 pub use cubic::Cubic;
+pub use dctcp::Dctcp;
 pub use newreno::NewReno;
 pub use sample::{AckSample, CongestionEvent, Interests};
 pub use window::{CWND_MAX, initial_window};
@@ -75,10 +81,12 @@ dyn_clone::clone_trait_object!(Controller);
 pub fn by_name(name: &str) -> Option<Box<dyn Controller>> {
     match name {
         "cubic" => Some(Box::new(Cubic::new())),
-        "newreno" => Some(Box::new(NewReno::new())),
+        "bbr" => Some(Box::new(Bbr::new())),
+        "dctcp" => Some(Box::new(Dctcp::new())),
+        "newreno" | "reno" => Some(Box::new(NewReno::new())),
         _ => None,
     }
 }
 
-/// What [`by_name`] knows.
-pub const NAMES: [&str; 2] = ["cubic", "newreno"];
+/// What [`by_name`] knows; `reno` is NewReno, too.
+pub const NAMES: [&str; 4] = ["cubic", "newreno", "bbr", "dctcp"];

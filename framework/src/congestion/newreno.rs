@@ -33,9 +33,21 @@ impl NewReno {
     }
 
     fn halve(&mut self, outstanding_bytes: u64) {
+        self.reduce_by(outstanding_bytes, 1, 2);
+    }
+
+    /// Takes `numerator / denominator`, at most one, off what was tried.
+    pub(super) fn reduce_by(&mut self, outstanding_bytes: u64, numerator: u64, denominator: u64) {
         self.undo = Some((self.window.cwnd, self.window.ssthresh));
         self.credit = 0;
-        self.window.reduce_to(self.window.tried(outstanding_bytes) / 2);
+        let tried = self.window.tried(outstanding_bytes);
+        let less = (u64::from(tried) * numerator).div_ceil(denominator);
+        self.window.reduce_to(tried - less as u32);
+    }
+
+    /// A mark is never a mistake.
+    pub(super) const fn forget_undo(&mut self) {
+        self.undo = None;
     }
 }
 
@@ -62,8 +74,7 @@ impl Controller for NewReno {
             CongestionEvent::Loss { outstanding_bytes, .. } => self.halve(outstanding_bytes),
             CongestionEvent::Ecn { outstanding_bytes } => {
                 self.halve(outstanding_bytes);
-                // A mark is never a mistake.
-                self.undo = None;
+                self.forget_undo();
             }
             CongestionEvent::Rto { first, outstanding_bytes } => {
                 if first {

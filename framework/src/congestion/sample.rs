@@ -36,14 +36,23 @@ pub struct AckSample {
     pub min_rtt: Duration,
     /// The smoothed round-trip time.
     pub srtt: Duration,
-    /// Bytes per second over the last flight.
+    /// Bytes per second over the last flight. This and what follows up to `delivered_total`, `in_flight_at_send` and `round`
+    /// come from [`DeliveryRate`](crate::toolkit::DeliveryRate), if the controller wants [`Interests::RATE`].
     pub delivery_rate: Option<u64>,
+    /// When the newest delivered packet was sent, the application had left the path unfilled: the path may be faster.
+    pub rate_app_limited: bool,
+    /// Held for lost since the newest delivered packet was sent.
+    pub lost_since_send: u64,
+    /// Delivered since the newest delivered packet was sent.
+    pub delivered_since_send: u64,
+    /// Delivered since ever, this run included.
+    pub delivered_total: u64,
     /// The application or the peer's window, not the controller's, limited what was in flight. Growing then would
     /// promise what was never tried (RFC 7661).
     pub app_limited: bool,
     /// The recovery in which the flow is after the run.
     pub recovery: Recovery,
-    /// Counts round trips.
+    /// Counts round trips: it grows when something arrives that was sent after it last grew.
     pub round: u64,
 }
 
@@ -107,6 +116,10 @@ impl Interests {
     pub const ACK_APP_LIMITED: Self = Self(2);
     /// `on_sent`.
     pub const SENT: Self = Self(4);
+    /// The fields of [`AckSample`] that a [`DeliveryRate`](crate::toolkit::DeliveryRate) fills in.
+    pub const RATE: Self = Self(8);
+    /// While losses are repaired, its own window: not [`Prr`](crate::toolkit::Prr)'s way from what was in flight to a new one.
+    pub const OWN_REPAIR: Self = Self(16);
 
     /// Whether all of `other` is in it.
     #[inline]

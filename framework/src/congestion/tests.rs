@@ -6,6 +6,8 @@ use crate::toolkit::{Recovery, RtoConfig, RttEstimator, SentLedger};
 use proptest::prelude::*;
 
 const SEGMENT: u32 = 1_000;
+/// Those that know a window and a threshold.
+const BY_LOSS: [&str; 3] = ["cubic", "newreno", "dctcp"];
 const RTT: Duration = Duration::from_millis(100);
 
 fn started(name: &str) -> Box<dyn Controller> {
@@ -46,7 +48,8 @@ fn names_lead_to_controllers_and_back() {
         assert_eq!(controller.name(), name);
         assert_eq!(controller.clone().cwnd(), controller.cwnd());
         assert_eq!(controller.ssthresh(), u64::MAX);
-        assert!(controller.wants().contains(Interests::ACK) && !controller.wants().contains(Interests::SENT));
+        assert!(controller.wants().contains(Interests::ACK));
+        assert_eq!(controller.wants().contains(Interests::RATE), controller.name() == "bbr");
     }
     assert!(by_name("vegas").is_none());
     assert!((Interests::ACK | Interests::SENT).contains(Interests::SENT));
@@ -105,7 +108,7 @@ fn reno_slow_start_takes_two_segments_an_acknowledgement_and_one_after_a_timeout
 
 #[test]
 fn a_spurious_reduction_is_taken_back_and_a_second_timeout_spares_the_threshold() {
-    for name in NAMES {
+    for name in BY_LOSS {
         let (mut controller, mut now) = (started(name), Instant::ZERO);
         round(&mut *controller, &mut now);
         let before = (controller.cwnd(), controller.ssthresh());
@@ -135,8 +138,51 @@ fn what_crosses_the_threshold_counts_for_congestion_avoidance() {
 }
 
 #[test]
+fn a_window_that_was_not_used_up_for_five_minutes_is_halved() {
+    for name in BY_LOSS {
+        let (mut controller, mut now) = (started(name), Instant::from_nanos(1));
+        for _ in 0..4 {
+            round(&mut *controller, &mut now);
+        }
+        lose(&mut *controller, now);
+        let (before, ssthresh) = (controller.cwnd(), controller.ssthresh());
+        let mut used = controller.clone();
+        used.on_ack(&ack(now + Duration::from_secs(299), 1_000));
+        assert!(used.cwnd() >= before, "{name}");
+        controller.on_ack(&ack(now + Duration::from_secs(301), 1_000));
+        assert_eq!(controller.cwnd(), before / 2, "{name}");
+        assert_eq!(controller.ssthresh(), ssthresh.max(before / 4 * 3), "{name}");
+    }
+}
+
+/// CUBIC's window after some round trips of slow start, each longer than the one before by `longer`.
+fn cubic_in_slow_start(longer: Duration) -> Box<dyn Controller> {
+    let (mut cubic, mut now, mut rtt) = (started("cubic"), Instant::ZERO, RTT);
+    for _ in 0..10 {
+        let window = cubic.cwnd() / u64::from(SEGMENT);
+        for _ in 0..window {
+            let mut sample = ack(now, SEGMENT.into());
+            (sample.rtt, sample.in_flight) = (Some(rtt), cubic.cwnd());
+            cubic.on_ack(&sample);
+        }
+        (now, rtt) = (now + rtt, rtt + longer);
+    }
+    cubic
+}
+
+#[test]
+fn cubic_leaves_its_first_slow_start_when_round_trips_grow() {
+    let steady = cubic_in_slow_start(Duration::ZERO);
+    assert_eq!(steady.ssthresh(), u64::MAX);
+    assert_eq!(steady.cwnd(), 10_000 << 10, "doubled ten times");
+    let queued = cubic_in_slow_start(Duration::from_millis(20));
+    assert!(queued.ssthresh() < 200_000, "{}", queued.ssthresh());
+    assert!(queued.cwnd() < 250_000, "{}", queued.cwnd());
+}
+
+#[test]
 fn idling_keeps_what_was_learned_as_the_threshold() {
-    for name in NAMES {
+    for name in BY_LOSS {
         let (mut controller, mut now) = (started(name), Instant::ZERO);
         let idle = CongestionEvent::Idle { idle_for: RTT * 20, rto: RTT };
         for _ in 0..3 {
@@ -158,7 +204,7 @@ fn idling_keeps_what_was_learned_as_the_threshold() {
 
 #[test]
 fn after_idling_the_window_restarts_and_application_limited_flows_do_not_grow() {
-    for name in NAMES {
+    for name in BY_LOSS {
         let (mut controller, mut now) = (started(name), Instant::ZERO);
         for _ in 0..3 {
             round(&mut *controller, &mut now);
@@ -301,7 +347,7 @@ fn cubic_begins_its_curve_anew_after_each_timeout() {
 
 #[test]
 fn the_segment_size_makes_the_initial_window_only_before_the_first_acknowledgement() {
-    for name in NAMES {
+    for name in BY_LOSS {
         let (mut controller, mut now) = (started(name), Instant::ZERO);
         round(&mut *controller, &mut now);
         let grown = controller.cwnd();
@@ -330,7 +376,7 @@ fn a_paced_window_takes_half_a_round_trip_in_slow_start_and_five_sixths_later() 
         assert!(rate / 1_000 > 2 * u64::from(SEGMENT));
         assert_eq!(controller.send_quantum(), rate / 1_000, "a millisecond's worth");
     }
-    for name in NAMES {
+    for name in BY_LOSS {
         let mut plain = started(name);
         plain.on_ack(&ack(Instant::ZERO, 1_000));
         assert_eq!(plain.pacing_rate(), None, "{name} does not pace");
@@ -385,7 +431,7 @@ fn drive(name: &str, queue: u64) -> (Vec<Instant>, u64) {
 
 #[test]
 fn a_flow_that_fills_its_queue_reduces_once_a_round_trip_and_keeps_going() {
-    for name in NAMES {
+    for name in BY_LOSS {
         let (reductions, bytes) = drive(name, 60);
         assert!(reductions.len() > 2, "{name} {reductions:?}");
         assert!(reductions.windows(2).all(|w| w[1].since(w[0]) >= Duration::from_millis(20)), "{name} {reductions:?}");
@@ -397,10 +443,10 @@ fn a_flow_that_fills_its_queue_reduces_once_a_round_trip_and_keeps_going() {
 proptest! {
     #[test]
     fn the_window_stays_between_its_floor_and_its_bound(
-        cubic: bool,
+        name in prop::sample::select(&BY_LOSS),
         events in prop::collection::vec((0u8..12, 0u64..3_000_000, 1u32..70_000), 0..200),
     ) {
-        let mut controller = started(if cubic { "cubic" } else { "newreno" });
+        let mut controller = started(name);
         let (mut now, mut segment) = (Instant::ZERO, u64::from(SEGMENT));
         for (kind, bytes, size) in events {
             now += Duration::from_micros(bytes);
@@ -428,11 +474,11 @@ proptest! {
 
     #[test]
     fn splitting_acknowledgements_does_not_speed_growth(
-        cubic: bool,
+        name in prop::sample::select(&BY_LOSS),
         lost: bool,
         cuts in prop::collection::vec(1u64..2_000, 1..60),
     ) {
-        let mut split = started(if cubic { "cubic" } else { "newreno" });
+        let mut split = started(name);
         if lost {
             lose(&mut *split, Instant::ZERO);
         }

@@ -2,7 +2,7 @@
 //! pacing rate derived from the window. Policy of avoidance and of decrease is theirs.
 
 use super::sample::AckSample;
-use crate::time::{Duration, nanos};
+use crate::time::{Duration, Instant, nanos};
 use crate::toolkit::Recovery;
 
 /// cwnd and ssthresh in bytes. 32 bits hold them, since [`CWND_MAX`] does.
@@ -21,6 +21,10 @@ pub(super) struct Window {
     /// The window still is the initial one, so a new segment size makes a new one.
     fresh: bool,
     paced: bool,
+    /// In slow start what is delivered counts for a part of it (RFC 9406 4.2).
+    pub(super) slow_start_divisor: u8,
+    /// When it was last used up.
+    used_at: Instant,
 }
 
 impl Window {
@@ -35,6 +39,8 @@ impl Window {
             beyond_hole: 0,
             fresh: true,
             paced,
+            slow_start_divisor: 1,
+            used_at: Instant::ZERO,
         }
     }
 
@@ -53,6 +59,9 @@ impl Window {
             self.beyond_hole = 0;
             return 0;
         }
+        if self.is_stale(sample.now) {
+            return 0;
+        }
         // What arrived beyond a hole counts when the hole is closed: until then it may be a loss (RFC 5681 3.2 step 1, RFC 3042 2).
         if sample.acked_bytes == 0 && sample.sacked_bytes > 0 {
             self.beyond_hole =
@@ -63,12 +72,37 @@ impl Window {
         if !self.in_slow_start() {
             return delivered;
         }
-        // After a timeout one acknowledgement may cover a whole window that had arrived long ago: L = 1 (RFC 3465 2.3).
-        let limit = if sample.recovery == Recovery::Timeout { 1 } else { u64::from(self.slow_start_limit) };
-        let credit = delivered.min(limit * u64::from(self.segment) * u64::from(sample.acks.max(1)));
+        // After a timeout one acknowledgement may cover a whole window that had arrived long ago: L = 1 (RFC 3465 2.3). Who
+        // paces makes no burst of it (RFC 9406 4.3).
+        let limit = match sample.recovery {
+            Recovery::Timeout => 1,
+            _ if self.paced => u64::from(u32::MAX),
+            _ => u64::from(self.slow_start_limit),
+        };
+        let most = limit.saturating_mul(u64::from(self.segment)).saturating_mul(u64::from(sample.acks.max(1)));
+        let credit = delivered.min(most) / u64::from(self.slow_start_divisor);
         let room = u64::from(self.ssthresh - self.cwnd);
         self.grow(credit.min(room));
         if credit > room { delivered - room } else { 0 }
+    }
+
+    /// RFC 7661 4.4.3: what was not used up for five minutes is halved, and what was learned stays as the threshold.
+    fn is_stale(&mut self, now: Instant) -> bool {
+        let used_at = std::mem::replace(&mut self.used_at, now);
+        let stale = used_at != Instant::ZERO && now.since(used_at) > UNUSED_MAX;
+        let restart = initial_window(self.segment);
+        if !stale || self.cwnd <= restart {
+            return false;
+        }
+        self.keep_threshold();
+        self.cwnd = (self.cwnd / 2).max(restart);
+        true
+    }
+
+    fn keep_threshold(&mut self) {
+        if self.ssthresh != u32::MAX {
+            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+        }
     }
 
     pub(super) fn grow(&mut self, bytes: u64) {
@@ -103,9 +137,7 @@ impl Window {
         if idle_for <= rto || self.cwnd <= restart {
             return false;
         }
-        if self.ssthresh != u32::MAX {
-            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
-        }
+        self.keep_threshold();
         self.cwnd = restart;
         true
     }
@@ -149,6 +181,8 @@ pub const fn initial_window(segment_bytes: u32) -> u32 {
 
 /// The largest congestion window, 1 GiB: more than any transport's send buffer.
 pub const CWND_MAX: u32 = 1 << 30;
+/// The non-validated period of RFC 7661 4.4.
+const UNUSED_MAX: Duration = Duration::from_secs(300);
 /// Until `MtuChanged` says otherwise: what every IPv6 path carries, less headers.
 const DEFAULT_SEGMENT: u32 = 1_220;
 /// No IP packet is larger.

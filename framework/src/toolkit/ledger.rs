@@ -63,7 +63,8 @@ pub struct Acked {
     /// Round-trip time by Karn's rule (RFC 6298 3): since the oldest of the newly delivered was sent, and only if none
     /// of them was ever sent twice or held for lost. It includes the peer's acknowledgement delay.
     pub rtt_sample: Option<Duration>,
-    /// When the newest of the newly delivered was (last) sent.
+    /// When the newest of the newly delivered was (last) sent. What arrived sooner after it was sent again than a round trip takes
+    /// is not counted: it was sent before.
     pub newest_sent_at: Option<Instant>,
     /// What became lost: without SACK, a partial acknowledgement shows the next hole (RFC 6582 3.2).
     pub lost: u64,
@@ -80,6 +81,8 @@ pub struct Sacked {
     pub not_lost_after_all: u64,
     /// Since the newest of the newly sacked was sent, over those sent only once and not held for lost.
     pub rtt_sample: Option<Duration>,
+    /// When the newest of the newly sacked was (last) sent, as in [`Acked::newest_sent_at`].
+    pub newest_sent_at: Option<Instant>,
 }
 
 /// What loss detection found.

@@ -13,8 +13,8 @@
 //! the latest when something waits, not moved by every packet), the timeout and its back-off (RFC 6298 5.4 to 5.6), restart
 //! after idleness (RFC 5681 4.1).
 
-use super::{Loss, Pacer, Prr, Recovery, Repair, RtoConfig, RttEstimator, SentLedger};
-use crate::congestion::{AckSample, CongestionEvent, Controller};
+use super::{DeliveryRate, Loss, Pacer, Prr, Recovery, Repair, RtoConfig, RttEstimator, SentLedger};
+use crate::congestion::{AckSample, CongestionEvent, Controller, Interests};
 use crate::observe::Event;
 use crate::time::{Duration, Instant};
 use crate::transport::{Context, Transport};
@@ -42,6 +42,8 @@ pub struct ReliableSender {
     sent: SentLedger,
     rtt: RttEstimator,
     controller: Box<dyn Controller>,
+    /// If the controller wants it.
+    rate: Option<Box<DeliveryRate>>,
     /// While losses are repaired: how fast (RFC 9937), and the window that makes, in place of the controller's.
     repair: Option<(Prr, u64)>,
     /// Units that were sent, ever; each as often as it was.
@@ -84,6 +86,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct AckRun {
     sample: AckSample,
+    newest_sent_at: Option<Instant>,
 }
 
 /// The peer acknowledged what was never sent.
@@ -99,6 +102,7 @@ impl ReliableSender {
             policy,
             sent: SentLedger::new(0),
             rtt: RttEstimator::new(&policy.rto),
+            rate: sampler(&*controller),
             controller,
             repair: None,
             sent_ever: 0,
@@ -149,6 +153,7 @@ impl ReliableSender {
 
     /// The peer is at another address: nothing is known of the way there (RFC 9000 9.4). `controller` is a new one.
     pub fn on_new_path(&mut self, now: Instant, controller: Box<dyn Controller>) {
+        self.rate = sampler(&*controller);
         self.controller = controller;
         self.repair = None;
         self.rtt = RttEstimator::new(&self.policy.rto);
@@ -160,7 +165,10 @@ impl ReliableSender {
     /// New data is cut to whole packets of `segment` units if there is more of it, because a window that grows by odd
     /// amounts would else be filled with small ones.
     pub fn next(&mut self, now: Instant, stop: u64, segment: u64) -> Next {
-        let Some(mut piece) = self.next_piece(now, stop) else { return Next::Nothing };
+        let Some(mut piece) = self.next_piece(now, stop) else {
+            self.note_app_limited(stop);
+            return Next::Nothing;
+        };
         if let Some(rate) = self.controller.pacing_rate() {
             let quantum = self.controller.send_quantum().max(1);
             let at = self.pacer.next_send_at(now, rate, quantum);
@@ -207,6 +215,18 @@ impl ReliableSender {
         (start < stop).then_some(Piece { range, again: false })
     }
 
+    /// Nothing is left to be sent, and the window has room.
+    fn note_app_limited(&mut self, stop: u64) {
+        let in_flight = self.sent.in_flight_bytes();
+        let has_room = in_flight + u64::from(self.segment) <= self.controller.cwnd();
+        if let Some(rate) = &mut self.rate
+            && has_room
+            && self.sent.nxt() >= stop
+        {
+            rate.on_app_limited(in_flight);
+        }
+    }
+
     /// About to send new data, maybe after a pause: what the window was then says little (RFC 5681 4.1).
     fn on_resume(&mut self, now: Instant) {
         if self.sent.is_empty() && self.last_sent_at != Instant::ZERO {
@@ -229,7 +249,11 @@ impl ReliableSender {
         if let Some(rate) = self.controller.pacing_rate() {
             self.pacer.on_sent(now, units, rate);
         }
-        self.controller.on_sent(now, units, self.sent.in_flight_bytes());
+        let in_flight = self.sent.in_flight_bytes();
+        if let Some(rate) = &mut self.rate {
+            rate.on_sent(now, units, in_flight);
+        }
+        self.controller.on_sent(now, units, in_flight);
     }
 
     /// What opened the flow was answered: the first round-trip time, unless it was asked more than once.
@@ -252,7 +276,7 @@ impl ReliableSender {
         let mut sample = AckSample::new(now);
         sample.acks = 0;
         sample.in_flight_before = self.sent.in_flight_bytes();
-        AckRun { sample }
+        AckRun { sample, newest_sent_at: None }
     }
 
     /// One acknowledgement of a run: of everything below `upto`, and selectively of `ranges`. The peer says that it waited
@@ -275,11 +299,13 @@ impl ReliableSender {
         sample.acks += 1;
         sample.acked_bytes += acked.bytes;
         sample.delivered_bytes += acked.delivered;
+        run.newest_sent_at = run.newest_sent_at.max(acked.newest_sent_at);
         let mut rtt = acked.rtt_sample.map(|rtt| if delay < rtt / 2 { rtt - delay } else { rtt });
         for range in ranges {
             let sacked = self.sent.on_sack(range, sample.now);
             sample.sacked_bytes += sacked.bytes;
             sample.delivered_bytes += sacked.bytes;
+            run.newest_sent_at = run.newest_sent_at.max(sacked.newest_sent_at);
             rtt = rtt.or(sacked.rtt_sample);
         }
         if let Some(rtt) = rtt {
@@ -303,7 +329,12 @@ impl ReliableSender {
         sample.in_flight = self.sent.in_flight_bytes();
         (sample.srtt, sample.min_rtt) = (self.rtt.smoothed(), self.rtt.min());
         sample.recovery = self.sent.recovery();
-        sample.app_limited = sample.in_flight_before + u64::from(self.segment) < self.controller.cwnd();
+        let unsent =
+            u64::from(self.segment).max(self.controller.pacing_rate().map_or(0, |_| self.controller.send_quantum()));
+        sample.app_limited = sample.in_flight_before.saturating_add(unsent) < self.controller.cwnd();
+        if let Some(rate) = &mut self.rate {
+            rate.on_ack(&mut sample, run.newest_sent_at);
+        }
         self.controller.on_ack(&sample);
         self.pace_repair(&sample, loss.new_episode);
         if self.sent.is_empty() {
@@ -347,6 +378,7 @@ impl ReliableSender {
             let loss = self.detect_loss(now);
             let mut sample = AckSample::new(now);
             sample.lost_bytes = loss.bytes;
+            self.tell_lost(&mut sample);
             self.pace_repair(&sample, loss.new_episode);
         }
         if self.retry_at > now {
@@ -361,6 +393,15 @@ impl ReliableSender {
         }
         self.retry_at = now + self.patience();
         Some(if probes { "PTO" } else { "RTO" })
+    }
+
+    /// A controller of rates counts also what time showed to be lost.
+    fn tell_lost(&mut self, sample: &mut AckSample) {
+        if let Some(rate) = self.rate.as_mut().filter(|_| sample.lost_bytes > 0) {
+            (sample.in_flight, sample.recovery) = (self.sent.in_flight_bytes(), self.sent.recovery());
+            rate.on_ack(sample, None);
+            self.controller.on_ack(sample);
+        }
     }
 
     fn on_timeout(&mut self, now: Instant) {
@@ -385,7 +426,7 @@ impl ReliableSender {
 
     /// In a recovery what leaves follows what arrives, until what is in flight is as the controller wants it.
     fn pace_repair(&mut self, sample: &AckSample, new_episode: bool) {
-        if self.sent.recovery() != Recovery::Fast {
+        if self.sent.recovery() != Recovery::Fast || self.controller.wants().contains(Interests::OWN_REPAIR) {
             self.repair = None;
             return;
         }
@@ -411,6 +452,10 @@ impl ReliableSender {
         }
         rto.min(self.rtt.smoothed() * 2 + self.policy.ack_delay_max + TIMER_SLACK)
     }
+}
+
+fn sampler(controller: &dyn Controller) -> Option<Box<DeliveryRate>> {
+    controller.wants().contains(Interests::RATE).then(Box::default)
 }
 
 /// Both ends' timers tick in milliseconds.

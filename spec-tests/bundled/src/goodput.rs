@@ -22,12 +22,12 @@ struct Row {
     four: Vec<Goodput>,
 }
 
-/// Measures all rows whose transport or controller has `part` in its name (`""` is in all of them), each path for its spans.
+/// Measures all rows whose transport's or controller's name begins with `part` (all begin with `""`), each path for its spans.
 #[must_use]
 pub fn table(spans: impl Fn(Path) -> Spans, part: &str) -> Table {
     let names = congestion::NAMES.into_iter();
     let controllers = names.filter_map(|name| Some((name, congestion::by_name(name)?)));
-    let is_asked = |transport: &str, name: &str| transport.contains(part) || name.contains(part);
+    let is_asked = |transport: &str, name: &str| transport.starts_with(part) || name.starts_with(part);
     let mut rows = Vec::new();
     for (name, controller) in controllers {
         if is_asked("tcp", name) {

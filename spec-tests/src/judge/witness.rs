@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use burstlane::observe::{Direction, Event, FlowRef, FrameTap, Observer};
 use burstlane::time::{Duration, Instant};
-use burstlane_sim::Fate;
+use burstlane_sim::{Damage, Fate};
 
 use super::laws::{Broken, Law};
 use super::promptness::Post;
@@ -37,7 +37,7 @@ pub(super) struct Witness {
     /// Faults that struck, and the latest effect of one.
     pub(super) strikes: u64,
     pub(super) troubled_at: Instant,
-    /// Packets that came late or more than once.
+    /// Packets that were struck and may still come whole, late or more than once.
     pub(super) strays: u64,
     /// What may be sent before the first answer.
     pub(super) initial_window_bytes: u64,
@@ -162,7 +162,8 @@ impl Witness {
         let arrivals = deliveries.iter().map(|delivery| (now + delivery.delay, delivery.damage));
         let last = arrivals.clone().map(|(at, _)| at).max();
         if struck.is_some() {
-            self.strays += u64::from(last.is_some());
+            // Not what comes damaged: that is as good as lost, also in what the judge does.
+            self.strays += u64::from(arrivals.clone().any(|(_, damage)| damage == Damage::None));
             self.trouble(last.unwrap_or(now).max(now));
         } else if last.is_none() {
             self.troubled_at = self.troubled_at.max(now);
@@ -220,7 +221,7 @@ impl Witness {
                 from: to.other(),
                 sent_at: at,
                 bytes: bytes.to_vec(),
-                arrivals: vec![(at, burstlane_sim::Damage::None)],
+                arrivals: vec![(at, Damage::None)],
                 trouble: Some(what.to_owned()),
             });
         });

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burstlane::congestion::Controller;
 use burstlane::time::Instant;
-use burstlane::toolkit::{MtuSearch, Pacer, Prr, Reassembly};
+use burstlane::toolkit::{DeliveryRate, MtuSearch, Pacer, Prr, Reassembly};
 use burstlane::transport::FlowError;
 
 use crate::ecn::Counters;
@@ -34,6 +34,8 @@ pub(crate) struct Cold {
     pub(crate) fin_at: u64,
     /// Made when the first congestion window is used up: a connection that never fills one has none.
     pub(crate) controller: Option<Box<dyn Controller>>,
+    /// If its controller wants to know the delivery rate.
+    pub(crate) rate: Option<Box<DeliveryRate>>,
     /// The peer's MSS option, or its default.
     pub(crate) peer_mss: u16,
     /// What we offered in our SYN.
@@ -126,6 +128,7 @@ impl Cold {
             mtu_tried: 0,
             fin_at: 0,
             controller: None,
+            rate: None,
             peer_mss,
             offers,
             probe_end: 0,

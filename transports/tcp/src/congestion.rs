@@ -4,12 +4,12 @@
 use burstlane::congestion::{AckSample, CongestionEvent, Controller, Interests, initial_window};
 use burstlane::observe::Event;
 use burstlane::time::Instant;
-use burstlane::toolkit::{Prr, Recovery, Repair};
+use burstlane::toolkit::{DeliveryRate, Prr, Recovery, Repair};
 use burstlane::transport::Context;
 
 use crate::Tcp;
 use crate::cold::Cold;
-use crate::conn::{Conn, Flag};
+use crate::conn::{Conn, Flag, Wish};
 use crate::established::Totals;
 use crate::spurious::Reduction;
 
@@ -30,7 +30,7 @@ impl Tcp {
     pub(crate) fn tell_controller(&mut self, now: Instant, conn: &mut Conn, event: &CongestionEvent) {
         let prototype = &*self.config.congestion;
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
-        let controller = controller(cold, conn, prototype, now);
+        let (controller, _) = controller(cold, conn, prototype, now);
         controller.on_congestion(now, event);
         conn.cwnd = window(controller);
     }
@@ -40,7 +40,9 @@ impl Tcp {
     #[inline]
     pub(crate) fn control_congestion(&mut self, cx: &mut Context<'_, Self>, conn: &mut Conn, totals: &Totals) {
         // What was in flight did not use the window up: nothing to be learned from its arrival (RFC 7661).
-        let app_limited = totals.in_flight_before + u64::from(conn.segment_bytes()) < u64::from(conn.cwnd);
+        let unsent =
+            if conn.wishes(Wish::Paced) { self.burst_bytes(conn) as u64 } else { u64::from(conn.segment_bytes()) };
+        let app_limited = totals.in_flight_before + unsent < u64::from(conn.cwnd);
         let app_limited = app_limited && !planted!(self.config, InflatesUnusedWindow);
         let wanted = if app_limited { Interests::ACK_APP_LIMITED } else { Interests::ACK };
         let has_marks = totals.marked_bytes > 0;
@@ -62,7 +64,7 @@ impl Tcp {
         let (now, before) = (cx.now, conn.cwnd);
         let prototype = &*self.config.congestion;
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
-        let controller = controller(cold, conn, prototype, now);
+        let (controller, rate) = controller(cold, conn, prototype, now);
         if totals.new_episode && !planted!(self.config, KeepsItsWindowOnLoss) {
             let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
             controller.on_congestion(now, &CongestionEvent::Loss { lost_bytes: totals.lost_bytes, outstanding_bytes });
@@ -71,29 +73,23 @@ impl Tcp {
             let outstanding_bytes = conn.ledger.outstanding() + totals.acked_bytes;
             controller.on_congestion(now, &CongestionEvent::Ecn { outstanding_bytes });
         }
-        if totals.delivered_bytes > 0 {
-            let mut sample = AckSample::new(now);
-            sample.acks = totals.acks.max(1);
-            sample.acked_bytes = totals.acked_bytes;
-            sample.sacked_bytes = totals.sacked_bytes;
-            sample.delivered_bytes = totals.delivered_bytes;
-            sample.lost_bytes = totals.lost_bytes;
-            sample.ce_marked_bytes = totals.marked_bytes.min(totals.delivered_bytes);
-            sample.in_flight_before = totals.in_flight_before;
-            sample.in_flight = conn.ledger.in_flight_bytes();
-            sample.rtt = totals.rtt;
-            sample.min_rtt = conn.rtt.min();
-            sample.srtt = conn.rtt.smoothed();
-            sample.app_limited = app_limited;
-            sample.recovery = conn.ledger.recovery();
+        if totals.delivered_bytes > 0 || totals.lost_bytes > 0 && rate.is_some() {
+            let mut sample = sample(now, conn, totals, app_limited);
+            if let Some(rate) = rate {
+                rate.on_ack(&mut sample, totals.newest_sent_at);
+            }
             controller.on_ack(&sample);
         }
         conn.cwnd = window(controller);
         let ssthresh = controller.ssthresh();
+        if controller.pacing_rate().is_some() {
+            conn.wish(Wish::Paced, true);
+        }
+        let own_repair = controller.wants().contains(Interests::OWN_REPAIR);
         if totals.new_episode || totals.marked_episode {
             cold.reduction = Reduction::new(conn.snd_una(), cold.retransmitted_bytes);
         }
-        if conn.ledger.recovery() == Recovery::Fast && conn.has(Flag::Sack) {
+        if conn.ledger.recovery() == Recovery::Fast && conn.has(Flag::Sack) && !own_repair {
             repair(conn, cold, totals);
         } else if conn.ledger.recovery() != Recovery::Timeout {
             conn.unset(Flag::Repairing);
@@ -104,11 +100,35 @@ impl Tcp {
         }
     }
 
-    /// New data left.
+    /// Text left, new or again.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn control_sent(&mut self, now: Instant, conn: &mut Conn, bytes: u64) {
         let prototype = &*self.config.congestion;
         let Some(cold) = self.cold.get_at_mut(conn.cold) else { return };
-        controller(cold, conn, prototype, now).on_sent(now, bytes, conn.ledger.in_flight_bytes());
+        let (controller, rate) = controller(cold, conn, prototype, now);
+        let in_flight = conn.ledger.in_flight_bytes();
+        if let Some(rate) = rate {
+            rate.on_sent(now, bytes, in_flight);
+        }
+        controller.on_sent(now, bytes, in_flight);
+        if controller.pacing_rate().is_some() {
+            conn.wish(Wish::Paced, true);
+        }
+    }
+
+    /// The application has nothing more, though the window has room: the path may be faster than what follows shows.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note_app_limited(&mut self, conn: &Conn) {
+        let in_flight = conn.ledger.in_flight_bytes();
+        let has_room = in_flight + u64::from(conn.segment_bytes()) <= u64::from(conn.cwnd);
+        if has_room
+            && conn.ledger.lost_bytes() == 0
+            && let Some(rate) = self.cold.get_at_mut(conn.cold).and_then(|cold| cold.rate.as_mut())
+        {
+            rate.on_app_limited(in_flight);
+        }
     }
 
     /// The retransmission timer fired.
@@ -163,22 +183,43 @@ impl Tcp {
     }
 }
 
-/// The connection's controller, cloned from the prototype the first time.
+/// The connection's controller, cloned from the prototype the first time, and its sampler, if it wants one.
 fn controller<'c>(
     cold: &'c mut Cold,
     conn: &mut Conn,
     prototype: &(dyn Controller + 'static),
     now: Instant,
-) -> &'c mut dyn Controller {
+) -> (&'c mut dyn Controller, Option<&'c mut DeliveryRate>) {
+    let Cold { controller, rate, settings, .. } = cold;
     let segment_bytes = conn.segment_bytes();
-    let prototype = cold.settings.as_ref().and_then(|settings| settings.congestion.as_deref()).unwrap_or(prototype);
-    let controller = cold.controller.get_or_insert_with(|| {
+    let prototype = settings.as_ref().and_then(|settings| settings.congestion.as_deref()).unwrap_or(prototype);
+    let controller = controller.get_or_insert_with(|| {
         let mut controller = dyn_clone::clone_box(prototype);
         controller.on_congestion(now, &CongestionEvent::MtuChanged { segment_bytes });
+        *rate = controller.wants().contains(Interests::RATE).then(Box::default);
         controller
     });
     conn.set(Flag::Controlled);
-    controller.as_mut()
+    (controller.as_mut(), rate.as_deref_mut())
+}
+
+/// What a run of acknowledgements said.
+fn sample(now: Instant, conn: &Conn, totals: &Totals, app_limited: bool) -> AckSample {
+    let mut sample = AckSample::new(now);
+    sample.acks = totals.acks.max(1);
+    sample.acked_bytes = totals.acked_bytes;
+    sample.sacked_bytes = totals.sacked_bytes;
+    sample.delivered_bytes = totals.delivered_bytes;
+    sample.lost_bytes = totals.lost_bytes;
+    sample.ce_marked_bytes = totals.marked_bytes.min(totals.delivered_bytes);
+    sample.in_flight_before = totals.in_flight_before;
+    sample.in_flight = conn.ledger.in_flight_bytes();
+    sample.rtt = totals.rtt;
+    sample.min_rtt = conn.rtt.min();
+    sample.srtt = conn.rtt.smoothed();
+    sample.app_limited = app_limited;
+    sample.recovery = conn.ledger.recovery();
+    sample
 }
 
 /// In a recovery: the window on the way from what was in flight to the controller's (RFC 9937). Without SACK nobody knows what

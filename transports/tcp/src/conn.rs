@@ -156,7 +156,7 @@ pub(crate) enum Wish {
     Chosen = 1 << 5,
     /// Whether the peer is still there is asked when it is silent for long (RFC 9293 3.8.4).
     KeepAlive = 1 << 6,
-    /// Its rate has a bound.
+    /// Its rate has a bound, the application's or the controller's.
     Paced = 1 << 7,
 }
 

@@ -1,11 +1,12 @@
 //! A run of segments on an open connection: the short way for what nearly every segment is (in order, nothing but data
 //! and an ACK), and what is paid once per run: acknowledged data, congestion control, timers, readiness.
 
+use burstlane::congestion::Interests;
 use burstlane::frame::Frame;
 use burstlane::net::DropReason;
 use burstlane::observe::Event;
 use burstlane::socket::{Ready, StreamIo};
-use burstlane::time::Duration;
+use burstlane::time::{Duration, Instant};
 use burstlane::toolkit::{Acked, SeqNum};
 use burstlane::transport::{Class, Context, Run};
 
@@ -34,6 +35,8 @@ pub(crate) struct Totals {
     pub(crate) marked_episode: bool,
     /// There is something for loss detection to look at.
     pub(crate) scoreboard_changed: bool,
+    /// When the newest of what was delivered was sent, if a controller wants to know.
+    pub(crate) newest_sent_at: Option<Instant>,
     pub(crate) rtt: Option<Duration>,
     /// In-order bytes for the application.
     pub(crate) received_bytes: u64,
@@ -155,6 +158,9 @@ impl Tcp {
         totals.delivered_bytes += acked.delivered;
         totals.lost_bytes += acked.lost;
         totals.originals_bytes += acked.not_lost_after_all;
+        if self.interests.contains(Interests::RATE) {
+            totals.newest_sent_at = totals.newest_sent_at.max(acked.newest_sent_at);
+        }
         totals.scoreboard_changed = true;
         if let Some(resent_at) = resent_at {
             totals.rtt = Some(cx.now.since(resent_at));

@@ -1,6 +1,6 @@
 //! TCP for Burstlane: RFC 9293 with window scaling and timestamps (RFC 7323), SACK (RFC 2018), time-based loss recovery
-//! (RFC 8985) under any [`Controller`](burstlane::congestion::Controller), and the defences of RFC 4987, RFC 5961, RFC 6528
-//! and RFC 5927.
+//! (RFC 8985) under any [`Controller`](burstlane::congestion::Controller), congestion notification (RFC 3168, RFC 9768), MTU
+//! discovery (RFC 8899), and the defences of RFC 4987, RFC 5961, RFC 6528 and RFC 5927.
 //!
 //! [`Tcp`] is the transport that an engine runs; everything here is a pure state machine. The way of a segment:
 //!

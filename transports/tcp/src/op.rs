@@ -92,7 +92,7 @@ impl Tcp {
             }
             Op::Pacing(rate) => {
                 self.choose(conn, |settings| settings.pacing_max = rate);
-                conn.wish(Wish::Paced, rate.is_some());
+                self.mind_pacing(conn);
                 cx.want_tx(Class::Data);
             }
             Op::Urgent => self.send_urgent(cx, conn, io),
@@ -143,9 +143,11 @@ impl Tcp {
         if let Some(cold) = self.cold.get_at_mut(conn.cold)
             && cold.controller.take().is_some()
         {
+            cold.rate = None;
             conn.unset(Flag::Controlled);
             conn.cwnd = initial_window(conn.segment_bytes());
         }
+        self.mind_pacing(conn);
     }
 
     fn set_mss(&mut self, now: Instant, conn: &mut Conn, bytes: u16) {

@@ -276,6 +276,9 @@ impl Tcp {
                 };
                 self.send_new(cx, conn, io, path, out, plan)?;
             }
+            if conn.wishes(Wish::Paced) && !conn.has_unsent(io) {
+                self.note_app_limited(conn);
+            }
             if conn.snd_nxt() != before {
                 self.after_new_data(cx, conn, io);
             }
@@ -358,6 +361,9 @@ impl Tcp {
         let plan = if conn.wishes(Wish::Urgent) { plan.first_segment(conn) } else { plan };
         let end = self.send_range(cx, conn, io, path, out, range.start, plan)?;
         conn.ledger.on_retransmitted(range.start..end, cx.now);
+        if self.interests.contains(Interests::SENT) {
+            self.control_sent(cx.now, conn, end - range.start);
+        }
         self.count_retransmission(conn, end - range.start);
         let first = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss + 1);
         let (offset, bytes) = (range.start.saturating_sub(first), ((end - range.start) as usize).min(bytes));

@@ -1,4 +1,5 @@
-//! A bound on a connection's rate, as its application wants it: what leaves is spread by the framework's
+//! A connection's rate: the controller's, if it has one (BBR, and who was made paced; NewReno, CUBIC and DCTCP leave it to
+//! acknowledgements), and the application's bound. What leaves is spread by the framework's
 //! [`Pacer`](burstlane::toolkit::Pacer), a millisecond's worth at a time.
 
 use burstlane::socket::StreamIo;
@@ -16,13 +17,23 @@ impl Tcp {
         conn.wishes(Wish::Paced) && self.paced_until(now, conn) > now
     }
 
+    /// Whether there is a rate, after what says so has changed.
+    pub(crate) fn mind_pacing(&self, conn: &mut Conn) {
+        conn.wish(Wish::Paced, self.pacing_rate(conn).is_some());
+    }
+
+    /// Bytes per second: the controller's, but no more than the application's bound.
+    fn pacing_rate(&self, conn: &Conn) -> Option<u64> {
+        let controller = self.cold.get_at(conn.cold).and_then(|cold| cold.controller.as_ref());
+        let wanted = controller.and_then(|controller| controller.pacing_rate());
+        [wanted, self.settings(conn).pacing_max].into_iter().flatten().min()
+    }
+
     /// When text may leave: now, or later.
     #[cold]
     #[inline(never)]
     fn paced_until(&self, now: Instant, conn: &Conn) -> Instant {
-        let (Some(rate), Some(cold)) = (self.settings(conn).pacing_max, self.cold.get_at(conn.cold)) else {
-            return now;
-        };
+        let (Some(rate), Some(cold)) = (self.pacing_rate(conn), self.cold.get_at(conn.cold)) else { return now };
         cold.pacer.next_send_at(now, rate, self.pacing_bytes(conn) as u64)
     }
 
@@ -32,20 +43,24 @@ impl Tcp {
         if conn.wishes(Wish::Paced) { self.pacing_bytes(conn) } else { BURST_BYTES_MAX }
     }
 
+    /// A millisecond's worth, or what the controller says.
     #[cold]
     #[inline(never)]
     fn pacing_bytes(&self, conn: &Conn) -> usize {
         let segment = conn.segment_bytes() as usize;
-        let rate = self.settings(conn).pacing_max.unwrap_or(u64::MAX);
-        let worth = (rate / QUANTA_PER_SECOND).min(BURST_BYTES_MAX as u64) as usize;
-        (worth - worth % segment).max(segment)
+        let controller = self.cold.get_at(conn.cold).and_then(|cold| cold.controller.as_ref());
+        let quantum =
+            controller.filter(|controller| controller.pacing_rate().is_some()).map(|paced| paced.send_quantum());
+        let worth = self.settings(conn).pacing_max.map(|rate| rate / QUANTA_PER_SECOND);
+        let bytes = [quantum, worth].into_iter().flatten().fold(BURST_BYTES_MAX as u64, u64::min) as usize;
+        (bytes - bytes % segment).max(segment)
     }
 
     /// Text left, new or again.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_paced(&mut self, now: Instant, conn: &Conn, bytes: usize) {
-        let Some(rate) = self.settings(conn).pacing_max else { return };
+        let Some(rate) = self.pacing_rate(conn) else { return };
         if let Some(cold) = self.cold.get_at_mut(conn.cold) {
             cold.pacer.on_sent(now, bytes as u64, rate);
         }

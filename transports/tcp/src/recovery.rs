@@ -32,6 +32,7 @@ impl Tcp {
             totals.sacked_bytes += sacked.bytes;
             totals.delivered_bytes += sacked.bytes;
             totals.originals_bytes += sacked.not_lost_after_all;
+            totals.newest_sent_at = totals.newest_sent_at.max(sacked.newest_sent_at);
             totals.scoreboard_changed |= sacked.bytes > 0;
             if totals.rtt.is_none() {
                 totals.rtt = sacked.rtt_sample;

@@ -3,6 +3,7 @@
 mod adversary;
 mod cookies;
 mod ecn;
+mod flood;
 mod fuzz;
 mod net;
 mod path;

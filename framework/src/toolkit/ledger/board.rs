@@ -172,10 +172,11 @@ impl Board {
             }
             if head.state != State::Sacked {
                 acked.delivered += bytes;
-                acked.newest_sent_at = acked.newest_sent_at.max(Some(head.sent_at));
                 oldest = oldest.min(head.sent_at);
                 ambiguous |= !head.is_measurable();
-                self.rack.on_delivered(head, end, now);
+                if self.rack.on_delivered(head, end, now) {
+                    acked.newest_sent_at = acked.newest_sent_at.max(Some(head.sent_at));
+                }
             }
             if end == full_end {
                 self.entries.pop_front();
@@ -240,7 +241,9 @@ impl Board {
             self.sacked += bytes;
             sacked.bytes += bytes;
             self.set(at, Entry { state: State::Sacked, start: inside.start, ..entry });
-            self.rack.on_delivered(entry, inside.end, now);
+            if self.rack.on_delivered(entry, inside.end, now) {
+                sacked.newest_sent_at = sacked.newest_sent_at.max(Some(entry.sent_at));
+            }
             if entry.is_measurable() {
                 newest = newest.max(Some(entry.sent_at));
             }

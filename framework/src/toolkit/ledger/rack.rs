@@ -36,8 +36,9 @@ impl Rack {
         Self { fack: una, fack_next: una, ..Self::default() }
     }
 
-    /// Steps 2 and 3: `entry`, up to `end`, was delivered and had not been before.
-    pub(super) fn on_delivered(&mut self, entry: Entry, end: u64, now: Instant) {
+    /// Steps 2 and 3: `entry`, up to `end`, was delivered and had not been before. Whether it is the latest transmission that
+    /// was.
+    pub(super) fn on_delivered(&mut self, entry: Entry, end: u64, now: Instant) -> bool {
         if end > self.fack {
             self.fack_next = self.fack_next.max(end);
         } else if end < self.fack && !entry.resent() {
@@ -46,7 +47,7 @@ impl Rack {
         let rtt = now.since(entry.sent_at);
         if entry.resent() && rtt < self.min_rtt {
             // Too soon: this acknowledges an earlier transmission.
-            return;
+            return false;
         }
         self.rtt = rtt;
         let delivered = (entry.sent_at, end);
@@ -56,6 +57,7 @@ impl Rack {
         if !entry.resent() {
             self.once = self.once.max(delivered);
         }
+        true
     }
 
     /// Whether what was sent at `sent_at` and ends at `end` was sent before the newest delivered (RACK_sent_after).

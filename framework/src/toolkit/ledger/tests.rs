@@ -199,7 +199,12 @@ impl Pair {
         let held_lost = held_lost.count() as u64;
         let once = |u: &&Unit| u.state == State::InFlight && !u.resent;
         let newest = model.units[start as usize..end as usize].iter().filter(once).map(|u| u.sent_at).max();
+        let fresh = model.units[start as usize..end as usize].iter().filter(|u| u.state != State::Sacked);
+        let min_rtt = self.min_rtt;
+        let is_latest = |u: &&Unit| !(u.resent && now.since(u.sent_at) < min_rtt);
+        let newest_sent = fresh.filter(is_latest).map(|u| u.sent_at).max();
         let sacked = ledger.on_sack(start..end, now);
+        prop_assert_eq!(sacked.newest_sent_at, newest_sent);
         prop_assert_eq!(sacked.rtt_sample, newest.map(|t| now.since(t)));
         prop_assert_eq!(sacked.not_lost_after_all, held_lost);
         let bytes: u64 = (start..end).map(|at| model.deliver(at as usize, now, self.min_rtt)).sum();
@@ -270,6 +275,8 @@ impl Pair {
         let fresh: Vec<Unit> =
             model.units[range.clone()].iter().filter(|u| u.state != State::Sacked).copied().collect();
         let ambiguous = fresh.iter().any(|u| u.resent || u.state == State::Lost);
+        let min_rtt = self.min_rtt;
+        let is_latest = |u: &&Unit| !(u.resent && now.since(u.sent_at) < min_rtt);
         let oldest = fresh.iter().map(|u| u.sent_at).min().filter(|_| !ambiguous);
         let over = model.recovery != Recovery::Open && !range.is_empty() && range.end >= model.recovery_end;
         let expected = Acked {
@@ -277,7 +284,7 @@ impl Pair {
             delivered: fresh.len() as u64,
             not_lost_after_all: fresh.iter().filter(|u| u.state == State::Lost).count() as u64,
             rtt_sample: oldest.map(|t| now.since(t)),
-            newest_sent_at: fresh.iter().map(|u| u.sent_at).max(),
+            newest_sent_at: fresh.iter().filter(is_latest).map(|u| u.sent_at).max(),
             lost: 0,
             recovery_ended: over,
         };
