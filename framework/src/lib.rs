@@ -27,3 +27,5 @@ pub mod socket;
 pub mod time;
 pub mod toolkit;
 pub mod transport;
+#[cfg(test)]
+mod watched;

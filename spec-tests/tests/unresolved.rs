@@ -20,6 +20,7 @@ use burstlane::net::InterfaceConfig;
 use burstlane::socket::Host;
 use burstlane::time::Instant;
 use burstlane_sim::{EndConfig, Ideal, Network, SimDriver, World};
+use burstlane_spec::decode::CheckedDriver;
 use burstlane_spec::hosts::small_lane;
 use burstlane_spec::packets::{ACK, SYN, Tcp4, arp_reply};
 use burstlane_tcp::{Config, Tcp};
@@ -43,7 +44,8 @@ fn lane(network: &Network) -> (Lane, SimDriver) {
     let (ours, peer) = network.link(ends[0].clone(), ends[1].clone(), Box::<Ideal>::default(), Box::<Ideal>::default());
     let mut lane = Lane::new(small_lane(1));
     let addresses = vec![(Ip::v4([10, 0, 0, 1]), 24)];
-    lane.add_interface(Box::new(ours), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+    let driver = CheckedDriver::boxed(Box::new(ours));
+    lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
     (lane, peer)
 }
 

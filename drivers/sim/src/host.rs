@@ -119,6 +119,7 @@ mod tests {
     use burstlane::driver::Driver;
     use burstlane::lane::{Lane, LaneConfig};
     use burstlane::net::InterfaceConfig;
+    use burstlane_spec::decode::CheckedDriver;
 
     use super::*;
     use crate::{EndConfig, LateConfig, LateDriver, LinkConfig, Network, SimDriver, StandardLink};
@@ -132,7 +133,7 @@ mod tests {
         let (end, peer) = world.network().link(EndConfig::host(1), EndConfig::host(2), model(), model());
         let mut lane = Lane::new(LaneConfig::seeded(1));
         let addresses = vec![(Ip::v4([10, 0, 0, 1]), 24)];
-        lane.add_interface(put(end), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        lane.add_interface(CheckedDriver::boxed(put(end)), InterfaceConfig { addresses, ..InterfaceConfig::default() });
         (world, Host::new(lane), peer)
     }
 

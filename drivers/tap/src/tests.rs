@@ -12,6 +12,7 @@ use burstlane::lane::{Lane, LaneConfig};
 use burstlane::net::InterfaceConfig;
 use burstlane::runtime::RealTime;
 use burstlane::socket::Host;
+use burstlane_spec::decode::CheckedDriver;
 
 use super::*;
 
@@ -163,7 +164,10 @@ fn a_lane_on_a_tap_is_a_host_to_the_kernel() {
     let counters = tap.counters();
     let mut lane = Lane::new(LaneConfig::seeded(1));
     let addresses = vec![(Ip::v4([10, 99, 6, 2]), 24)];
-    lane.add_interface(Box::new(tap), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+    lane.add_interface(
+        CheckedDriver::boxed(Box::new(tap)),
+        InterfaceConfig { addresses, ..InterfaceConfig::default() },
+    );
     let host = RealTime::new(Host::new(lane), Duration::from_millis(10));
 
     let socket = UdpSocket::bind("10.99.6.1:0").unwrap();

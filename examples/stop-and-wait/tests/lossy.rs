@@ -10,6 +10,7 @@ use burstlane::lane::{EngineId, Lane, LaneConfig};
 use burstlane::net::InterfaceConfig;
 use burstlane::socket::{Host, Listener, MessageSocket};
 use burstlane_sim::{EndConfig, EndHandle, LinkConfig, Network, StandardLink, World};
+use burstlane_spec::decode::CheckedDriver;
 use stop_and_wait::StopAndWait;
 
 const SERVER: Endpoint = Endpoint::new(Ip::v4([10, 0, 0, 2]), 4000);
@@ -70,7 +71,8 @@ fn pair(seed: u64, config: &LinkConfig) -> Pair {
     let host = |driver, n: u8| {
         let mut lane = Lane::new(LaneConfig::seeded(seed << 8 | u64::from(n)));
         let addresses = vec![(Ip::v4([10, 0, 0, n]), 24)];
-        lane.add_interface(Box::new(driver), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        let driver = CheckedDriver::boxed(Box::new(driver));
+        lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let engine = lane.add::<StopAndWait>(stop_and_wait::Config::default()).unwrap();
         (Host::new(lane), engine)
     };

@@ -4,6 +4,8 @@ mod corpus;
 mod device;
 mod flaws;
 
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -92,3 +94,11 @@ proptest! {
         prop_assert!(decode(&frame[..keep], &rules).is_err());
     }
 }
+
+const ETHERNET_BYTES: usize = 14;
+const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
+const VLAN: u16 = 0x8100;
+const IPV6: u16 = 0x86dd;
+const TCP: u8 = 6;
+const UDP: u8 = 17;

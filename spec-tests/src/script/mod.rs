@@ -37,6 +37,7 @@ use burstlane::time::Instant;
 use burstlane::transport::Transport;
 use burstlane_sim::{EndConfig, Ideal, Network, SimDriver};
 
+use crate::decode::CheckedDriver;
 use crate::face::{Channel, Face, Handle};
 use crate::hosts::small_lane;
 use crate::link::is_neighbour_traffic;
@@ -105,7 +106,8 @@ impl<T: Transport, P: Packet> Script<T, P> {
         let (ours, wire) = network.link(end(1), end(2), Box::<Ideal>::default(), Box::<Ideal>::default());
         let mut lane = Lane::new(LaneConfig { seed: LaneConfig::seeded(SEED).seed, ..small_lane(SEED) });
         let addresses = vec![(Ip::v4(HOST), 24)];
-        lane.add_interface(Box::new(ours), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        let driver = CheckedDriver::boxed(Box::new(ours));
+        lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let engine = lane.add::<T>(config).unwrap();
         let trace = Trace::new(network.now());
         let mut script = Self {

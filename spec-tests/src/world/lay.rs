@@ -14,6 +14,7 @@ use burstlane_sim::{
 use super::clean::{App, LateMemory, SimLane};
 use super::config::{HostConfig, Link, NetworkConfig, WorldConfig, v4, v6};
 use super::run::{SimHost, SimInterface, SimWorld};
+use crate::decode::CheckedDriver;
 
 impl WorldConfig {
     /// Builds it.
@@ -122,7 +123,10 @@ impl<'a> Site<'a> {
         };
         for ((lane, ends, _), (driver, handle)) in shell.lanes.iter_mut().zip(drivers) {
             let addresses = vec![(v4, 16), (v6, 64)];
-            lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
+            lane.add_interface(
+                CheckedDriver::boxed(driver),
+                InterfaceConfig { addresses, ..InterfaceConfig::default() },
+            );
             ends.push(handle);
         }
         shell.interfaces.push(interface);

@@ -15,6 +15,7 @@ use burstlane::net::InterfaceConfig;
 use burstlane::runtime::RealTime;
 use burstlane::socket::Host;
 use burstlane::toolkit::RtoConfig;
+use burstlane_spec::decode::CheckedDriver;
 use burstlane_tap::{Tap, TapConfig};
 use burstlane_tcp::{Config, Tcp};
 
@@ -64,7 +65,8 @@ impl World {
         }
         let mut lane = Lane::new(LaneConfig::seeded(settings.seed));
         let addresses = vec![(Ip::from(OUR_ADDRESSES[0]), 24), (Ip::from(OUR_ADDRESSES[1]), 64)];
-        lane.add_interface(Box::new(tap), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        let driver = CheckedDriver::boxed(Box::new(tap));
+        lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let trace = Trace::default();
         lane.set_tap(Some(Box::new(trace.clone())));
         let tcp = lane.add(tcp_config(network, settings)).unwrap();

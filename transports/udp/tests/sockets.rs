@@ -10,6 +10,7 @@ use burstlane::net::InterfaceConfig;
 use burstlane::socket::{Host, MessageSocket, Ready};
 use burstlane::toolkit::MessageLimits;
 use burstlane_sim::{EndConfig, EndHandle, LinkConfig, Network, StandardLink, World};
+use burstlane_spec::decode::CheckedDriver;
 use burstlane_udp::{Udp, UdpConfig};
 
 struct Pair {
@@ -37,7 +38,8 @@ fn pair(config: UdpConfig) -> Pair {
     let host = |driver, n: u8| {
         let mut lane = Lane::new(LaneConfig::seeded(u64::from(n)));
         let addresses = vec![(v4(n), 24), (v4(n + 10), 24), (v6(n), 64)];
-        lane.add_interface(Box::new(driver), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        let driver = CheckedDriver::boxed(Box::new(driver));
+        lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let engine = lane.add::<Udp>(config).unwrap();
         let host = Host::new(lane);
         world.add_host(&host);

@@ -17,6 +17,7 @@ use crate::socket::{AppOp, Ready};
 use crate::time::{Duration, Instant};
 use crate::toolkit::Mem;
 use crate::transport::{Class, Context, LaneInfo, LaneParts};
+use crate::watched::Watched;
 use probe::{Call, Conn, Probe};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -29,6 +30,7 @@ struct Rig<const UDP: bool = false> {
     pool: FramePool,
     /// Every name that was ever given.
     names: Vec<FlowId>,
+    watched: Watched,
 }
 
 const WIRE: NetifId = NetifId(1);
@@ -46,6 +48,7 @@ impl<const UDP: bool> Rig<UDP> {
         let caps = Capabilities { mac: Mac([2, 0, 0, 0, 0, 1]), ..Capabilities::default() };
         let addresses = vec![(Ip::v4([10, 0, 0, 1]), 24)];
         let config = InterfaceConfig { addresses, ..InterfaceConfig::default() };
+        let watched = Watched::new(&caps);
         assert_eq!(net.add_interface(caps, pool.clone(), None, config), WIRE);
         net.set_room(WIRE, 128);
         net.register(ENGINE, core.claim()).unwrap();
@@ -56,7 +59,7 @@ impl<const UDP: bool> Rig<UDP> {
             observers: Observers::default(),
             drops: Counters::default(),
         };
-        Self { core, lane, net, pool, names: vec![] }
+        Self { core, lane, net, pool, names: vec![], watched }
     }
 
     fn new() -> Self {
@@ -112,12 +115,16 @@ impl<const UDP: bool> Rig<UDP> {
             self.core.transmit(&mut self.lane, &mut self.net, class);
         }
         self.check();
-        [NetifId::LOOPBACK, WIRE].map(|netif| {
-            let outbox = self.net.outbox(netif);
-            let sent = outbox.len();
-            outbox.clear();
-            sent
-        })
+        [NetifId::LOOPBACK, WIRE].map(|netif| self.take_outbox(netif))
+    }
+
+    /// How many frames wait there, which are then gone. What leaves the house is looked at.
+    fn take_outbox(&mut self, netif: NetifId) -> usize {
+        let frames = std::mem::take(self.net.outbox(netif));
+        if netif == WIRE {
+            frames.iter().for_each(|frame| self.watched.demand(frame));
+        }
+        frames.len()
     }
 
     fn open_to(&mut self, ip: Ip, local: u16, remote: u16) -> FlowId {
@@ -187,7 +194,7 @@ impl<const UDP: bool> Rig<UDP> {
         assert_eq!(self.net.held_paths(), 0, "paths held by nobody");
         assert_eq!(self.lane.mem.used_bytes(), 0);
         for netif in [NetifId::LOOPBACK, WIRE] {
-            self.net.outbox(netif).clear();
+            self.take_outbox(netif);
         }
         assert_eq!(self.pool.in_use(), 0, "frames held by nobody");
     }

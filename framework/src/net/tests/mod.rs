@@ -7,6 +7,7 @@ mod fragments;
 mod robust;
 
 use super::*;
+use crate::watched::Watched;
 
 /// A protocol number that nobody uses (RFC 3692), with its checksum in the bytes 2 and 3 of its header.
 pub(super) const PROTO: u8 = 253;
@@ -37,6 +38,7 @@ pub(super) struct Host {
     pub(super) pool: FramePool,
     pub(super) large: FramePool,
     pub(super) inputs: Vec<Input>,
+    watched: Watched,
 }
 
 impl Host {
@@ -46,11 +48,12 @@ impl Host {
         let large = FramePool::new(PoolConfig { slots: 4, slot_bytes: 65_536 + 256, headroom: 128 });
         let addresses = vec![(Ip::v4([10, 0, 0, host]), 24), (ip(&format!("fd77::{host}")), 64)];
         let config = InterfaceConfig { addresses, vlan, mtu: None };
+        let watched = Watched::new(&caps);
         assert_eq!(net.add_interface(caps, pool.clone(), Some(large.clone()), config), WIRE);
         net.set_room(WIRE, 128);
         net.register(ENGINE, Claim::Ip { protocol: PROTO, checksum: Some(SPEC) }).unwrap();
         net.register(ENGINE, Claim::Udp).unwrap();
-        Self { net, pool, large, inputs: vec![] }
+        Self { net, pool, large, inputs: vec![], watched }
     }
 
     pub(super) fn new(host: u8) -> Self {
@@ -72,7 +75,14 @@ impl Host {
 
     /// The bytes of the frames that wait to be sent, which are then gone.
     pub(super) fn sent(&mut self) -> Vec<Vec<u8>> {
-        self.net.outbox(WIRE).drain(..).map(|frame| wire_bytes(&frame)).collect()
+        self.take_sent().iter().map(wire_bytes).collect()
+    }
+
+    /// The same as frames, none of them flawed.
+    pub(super) fn take_sent(&mut self) -> Vec<Frame> {
+        let frames = std::mem::take(self.net.outbox(WIRE));
+        frames.iter().for_each(|frame| self.watched.demand(frame));
+        frames
     }
 
     pub(super) fn path(&mut self, remote: &str) -> PathId {
@@ -93,6 +103,7 @@ impl Host {
     /// Nothing of this host's memory is in use, what waits for neighbours aside.
     pub(super) fn assert_no_leak(&mut self) {
         self.inputs.clear();
+        self.take_sent();
         for netif in 0..self.net.netifs.len() {
             self.net.outbox(NetifId(netif as u16)).clear();
         }

@@ -113,8 +113,7 @@ proptest! {
                 b.net.reject(at(n as u64 * 500), packet, Unreachable::Port);
             }
             b.net.on_timers(at(n as u64 * 500));
-            assert!(b.net.outbox(WIRE).len() <= 128 + 64);
-            b.net.outbox(WIRE).clear();
+            assert!(b.take_sent().len() <= 128 + 64);
         }
         b.net.on_timers(at(200_000));
         b.assert_no_leak();

@@ -9,6 +9,7 @@ use burstlane_tcp::Tcp;
 
 use super::corpus::{Kind, frame};
 use super::*;
+use crate::packets::checksum;
 use crate::{Hosts, HostsConfig, Transfer, TransferConfig};
 
 #[test]
@@ -45,8 +46,11 @@ fn verdict(kind: Kind, change: impl Fn(&mut Frame)) -> Option<String> {
 fn leave_sum(frame: &mut Frame) {
     let bytes = frame.bytes_mut();
     let length = bytes.len() - 34;
-    let sum = fold(ones_sum(&bytes[26..34]) + u64::from(TCP) + length as u64);
-    bytes[50..52].copy_from_slice(&sum.to_be_bytes());
+    let mut pseudo = bytes[26..34].to_vec();
+    pseudo.extend([0, TCP]);
+    pseudo.extend((length as u16).to_be_bytes());
+    // The sum itself: what is written into a header is its complement.
+    bytes[50..52].copy_from_slice(&(!checksum(&pseudo)).to_be_bytes());
     frame.set_partial_checksum(34, 16);
 }
 

@@ -13,6 +13,7 @@ use burstlane::socket::{Host, MessageSocket};
 use burstlane::time::Instant;
 use burstlane_rudp::{Rudp, RudpConfig};
 use burstlane_sim::{EndConfig, EndHandle, LinkConfig, LinkModel, Network, Node, SimDriver, StandardLink, World};
+use burstlane_spec::decode::CheckedDriver;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -54,7 +55,8 @@ impl Pair {
             let mut lane = Lane::new(LaneConfig::seeded(seed << 8 | u64::from(n)));
             let v6 = Ip::v6([0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n]);
             let addresses = vec![(Ip::v4([10, 0, 0, n]), 24), (Ip::v4([10, 0, 0, n + 10]), 24), (v6, 64)];
-            lane.add_interface(Box::new(driver), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+            let driver = CheckedDriver::boxed(Box::new(driver));
+            lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
             let engine = lane.add::<Rudp>(config.clone()).unwrap();
             (Host::new(lane), engine)
         };

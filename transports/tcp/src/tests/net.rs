@@ -7,6 +7,7 @@ use burstlane::lane::{EngineId, Lane, LaneConfig};
 use burstlane::net::InterfaceConfig;
 use burstlane::socket::{Host, Listener, Stream};
 use burstlane_sim::{EndConfig, EndHandle, LinkConfig, Network, StandardLink, World};
+use burstlane_spec::decode::CheckedDriver;
 
 use crate::{Config, State, Tcp};
 
@@ -46,7 +47,8 @@ impl Pair {
         let host = |end, number: u8, config| {
             let mut lane = Lane::new(LaneConfig::seeded(seed * 10 + u64::from(number)));
             let addresses = vec![(address(false, number), 24), (address(true, number), 64)];
-            lane.add_interface(Box::new(end), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+            let driver = CheckedDriver::boxed(Box::new(end));
+            lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
             let tcp = lane.add::<Tcp>(config).unwrap();
             (Host::new(lane), tcp)
         };

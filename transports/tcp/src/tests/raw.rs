@@ -8,6 +8,7 @@ use burstlane::lane::{EngineId, Lane, LaneConfig};
 use burstlane::net::InterfaceConfig;
 use burstlane::socket::{Host, Listener, Stream};
 use burstlane_sim::{EndConfig, EndHandle, Ideal, Network, SimDriver, World};
+use burstlane_spec::decode::CheckedDriver;
 
 use crate::options::{SynOptions, Timestamps};
 use crate::wire::{ACK, Header, SYN, URG};
@@ -130,7 +131,8 @@ impl Raw {
         let handle = end.handle();
         let mut lane = Lane::new(lane);
         let addresses = vec![(Ip::v4(US), 24)];
-        lane.add_interface(Box::new(end), InterfaceConfig { addresses, ..InterfaceConfig::default() });
+        let driver = CheckedDriver::boxed(Box::new(end));
+        lane.add_interface(driver, InterfaceConfig { addresses, ..InterfaceConfig::default() });
         let tcp = lane.add::<Tcp>(config).unwrap();
         let host = Host::new(lane);
         world.add_host(&host);
