@@ -1,7 +1,7 @@
 //! Goodput (RFC 2647 3.17) as a figure: what applications receive of a bottleneck that loses by chance, by one flow or by
 //! several that share it. In virtual time and from one seed, so that the same transport always gives the same figure.
 //!
-//! This measures; it judges nothing. What must hold of any transport is [`crate::conformance`]'s.
+//! This measures; it judges nothing. What must hold of any transport is [`mod@crate::conformance`]'s.
 
 use std::cell::RefCell;
 use std::rc::Rc;
