@@ -187,18 +187,7 @@ impl Tcp {
         let rcv_nxt = half.irs + 1;
         // The SYN again: our answer was lost, or it crossed it.
         if header.control == Control::Syn && header.ack.is_none() && header.seq == half.irs {
-            if half.ecn.on_syn_again(header.marks).is_err() {
-                self.answers.push(cx.now, key, AnswerKind::Reset { seq: half.iss + 1, ack: None, ts_recent: None });
-                cx.want_lane_tx();
-                return Verdict::Gone;
-            }
-            half.note_timestamp(header);
-            if planted!(self.config, RepeatedSynGetsAnotherIsn) {
-                half.iss = self.shared.isn(cx.now, &key);
-            }
-            self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
-            cx.want_lane_tx();
-            return keep;
+            return self.on_syn_again(cx, half, header, key);
         }
         // What a connection would not take makes none: it would wait for its handshake without a timer.
         if header.control != Control::Rst && !half.agrees_on_timestamps(header) {
@@ -245,6 +234,27 @@ impl Tcp {
                 keep
             }
         }
+    }
+
+    /// The SYN of a half-open connection came once more.
+    fn on_syn_again(
+        &mut self,
+        cx: &mut LaneCx<'_, Self>,
+        half: &mut HalfOpen,
+        header: &Header,
+        key: FourTuple,
+    ) -> Verdict<Self> {
+        cx.want_lane_tx();
+        if half.ecn.on_syn_again(header.marks).is_err() {
+            self.answers.push(cx.now, key, AnswerKind::Reset { seq: half.iss + 1, ack: None, ts_recent: None });
+            return Verdict::Gone;
+        }
+        half.note_timestamp(header);
+        if planted!(self.config, RepeatedSynGetsAnotherIsn) {
+            half.iss = self.shared.isn(cx.now, &key);
+        }
+        self.answers.push(cx.now, key, AnswerKind::SynAck(*half));
+        Verdict::Keep { until: half.until }
     }
 
     /// The third segment of the handshake came: makes a connection, to which it is then given.

@@ -204,23 +204,7 @@ impl Tcp {
         let (una, nxt) = (conn.snd_una(), conn.snd_nxt());
         let upto = ack.near(una);
         if conn.state() == State::SynReceived {
-            let iss = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss);
-            if upto <= iss || upto > nxt {
-                let key = cx.key();
-                self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None, ts_recent: None });
-                cx.want_lane_tx();
-                return false;
-            }
-            if upto > una {
-                let acked = conn.ledger.on_cumulative(upto, cx.now);
-                if let Some(rtt) = acked.rtt_sample {
-                    conn.rtt.on_sample(cx.now, rtt);
-                }
-            }
-            take_window(conn, header, totals);
-            self.take_handshake_ace(conn, header, totals);
-            self.enter_established(cx, conn, io);
-            return true;
+            return self.check_ack_of_syn(cx, conn, io, header, ack, totals);
         }
         // RFC 5961 5.2: too old or too new to be the peer's.
         if upto > nxt || upto + u64::from(conn.snd_wnd_max()) < una {
@@ -262,6 +246,36 @@ impl Tcp {
             conn.ack_now(cx);
         }
         totals.plain_duplicate |= is_duplicate && header.options.sack().is_none();
+        true
+    }
+
+    /// The same in SYN-RECEIVED: what acknowledges our SYN completes the handshake, anything else is answered by a reset.
+    fn check_ack_of_syn(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        conn: &mut Conn,
+        io: &mut StreamIo,
+        header: &Header,
+        ack: SeqNum,
+        totals: &mut Totals,
+    ) -> bool {
+        let upto = ack.near(conn.snd_una());
+        let iss = self.cold.get_at(conn.cold).map_or(0, |cold| cold.iss);
+        if upto <= iss || upto > conn.snd_nxt() {
+            let key = cx.key();
+            self.answers.push(cx.now, key, AnswerKind::Reset { seq: ack, ack: None, ts_recent: None });
+            cx.want_lane_tx();
+            return false;
+        }
+        if upto > conn.snd_una() {
+            let acked = conn.ledger.on_cumulative(upto, cx.now);
+            if let Some(rtt) = acked.rtt_sample {
+                conn.rtt.on_sample(cx.now, rtt);
+            }
+        }
+        take_window(conn, header, totals);
+        self.take_handshake_ace(conn, header, totals);
+        self.enter_established(cx, conn, io);
         true
     }
 
