@@ -33,7 +33,7 @@ fn compare(transport: &str) {
 
 /// Long where little passes, which costs little and else would be a matter of luck.
 fn spans(path: Path) -> Spans {
-    let [warm_up, measured] = if path.loss < 0.01 { [500, 1500] } else { [2_000, 20_000] };
+    let [warm_up, measured] = if path.loss < 0.01 { [500, 1500] } else { [1_000, 8_000] };
     Spans { warm_up: Duration::from_millis(warm_up), measured: Duration::from_millis(measured) }
 }
 
