@@ -32,3 +32,13 @@ proptest! {
         prop_assert!(run.took < Duration::from_secs(20), "{:?} at {} bytes", run.took, carries);
     }
 }
+
+/// Found by the kit: both ways at once, one end may give up.
+#[test]
+#[ignore = "open: an end whose peer's acknowledgements travel in segments that vanish, too, runs out of tries"]
+fn both_ways_at_once() {
+    let text = "burstlane scenario 1\ntransport tcp\nseed 11107501588015349760\nlink delay 23ms mtu 1500\nflow opens 0ms\n  left  send 4095\n  right \
+                send 4095\nfaults\n  0ms..3600s black-hole left mtu 1280\n  clock left -88ppm\n  0ms..3600s black-hole right mtu 1280\n";
+    let scenario: Scenario = text.parse().unwrap();
+    assert_eq!(run(&tcp(), &scenario, Watch::Judge).broken, None);
+}
